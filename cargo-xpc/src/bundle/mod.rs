@@ -1,0 +1,6 @@
+//! From built programs to a bundle on disk: staging beside the destination, assembling, publishing.
+
+pub mod assemble;
+pub mod publish;
+pub mod staging;
+pub mod tree;

@@ -1,0 +1,109 @@
+//! Copying and removing folders.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use walkdir::WalkDir;
+
+use super::staging::StagingError;
+
+/// Names that Finder and `tar` leave behind; they break a seal and never belong into a bundle.
+pub fn is_litter(name: &str) -> bool {
+    name == ".DS_Store" || name.starts_with("._")
+}
+
+/// Copies a folder: symlinks stay symlinks, modes are kept, extended attributes and litter are not.
+///
+/// Returns the litter that was left out.
+///
+/// # Errors
+/// Where something cannot be read or written, is not UTF-8, or is neither file, folder nor symlink.
+pub fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<Vec<Utf8PathBuf>, StagingError> {
+    let mut litter = Vec::new();
+    let mut walk = WalkDir::new(from).sort_by_file_name().into_iter();
+    while let Some(entry) = walk.next() {
+        let entry = entry.map_err(|e| {
+            let path = e.path().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
+            StagingError::io("read", path, e.into())
+        })?;
+        let path = Utf8Path::from_path(entry.path())
+            .ok_or_else(|| StagingError::NotUtf8(entry.path().to_string_lossy().into_owned()))?;
+        let Ok(relative) = path.strip_prefix(from) else { continue };
+        let target = if relative.as_str().is_empty() { to.to_owned() } else { to.join(relative) };
+        let kind = entry.file_type();
+        if entry.depth() > 0 && path.file_name().is_some_and(is_litter) {
+            litter.push(path.to_owned());
+            if kind.is_dir() {
+                walk.skip_current_dir();
+            }
+        } else if kind.is_dir() {
+            make_folder(&target)?;
+        } else if kind.is_symlink() {
+            copy_symlink(path, &target)?;
+        } else if kind.is_file() {
+            copy_file(path, &target)?;
+        } else {
+            return Err(StagingError::SpecialFile(path.to_owned()));
+        }
+    }
+    Ok(litter)
+}
+
+/// Makes a folder and those above it.
+///
+/// # Errors
+/// Where the system refuses.
+pub fn make_folder(path: &Utf8Path) -> Result<(), StagingError> {
+    fs_err::create_dir_all(path).map_err(|e| StagingError::io("make the folder", path, e))
+}
+
+/// Makes `to` a symlink to where `from` points, word for word.
+///
+/// # Errors
+/// Where the system refuses, or the target is not UTF-8.
+pub fn copy_symlink(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> {
+    let target = fs_err::read_link(from).map_err(|e| StagingError::io("read", from, e))?;
+    fs_err::os::unix::fs::symlink(target, to).map_err(|e| StagingError::io("make the symlink", to, e))
+}
+
+/// Copies contents and mode of one file, to a name that is not taken.
+///
+/// Not `fs::copy`: on macOS that clones extended attributes too, and with them the quarantine.
+///
+/// # Errors
+/// Where the system refuses.
+pub fn copy_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> {
+    let mut source = fs_err::File::open(from).map_err(|e| StagingError::io("read", from, e))?;
+    let mode = source.metadata().map_err(|e| StagingError::io("read", from, e))?.permissions().mode();
+    let mut options = fs_err::OpenOptions::new();
+    let mut target = options.write(true).create_new(true).open(to).map_err(|e| StagingError::io("write", to, e))?;
+    io::copy(source.file_mut(), target.file_mut()).map_err(|e| StagingError::io("write", to, e))?;
+    let mode = std::fs::Permissions::from_mode(mode & 0o777);
+    target.set_permissions(mode).map_err(|e| StagingError::io("set the mode of", to, e))?;
+    crate::faults::point("copying");
+    Ok(())
+}
+
+/// Removes a file or a folder with all that is in it, also where folders were made read-only.
+///
+/// # Errors
+/// Where the system refuses; what is not there needs no removing.
+pub fn remove(path: &Utf8Path) -> io::Result<()> {
+    let gone = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
+    let attempt = || match fs_err::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs_err::remove_dir_all(path),
+        Ok(_) => fs_err::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match attempt() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            for entry in WalkDir::new(path).into_iter().filter_map(Result::ok).filter(|e| e.file_type().is_dir()) {
+                let _ = fs_err::set_permissions(entry.path(), std::fs::Permissions::from_mode(0o700));
+            }
+            attempt().or_else(|e| if gone(&e) { Ok(()) } else { Err(e) })
+        }
+        Err(error) if gone(&error) => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,191 @@
+//! `cargo xpc embed`.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
+
+use super::bundle::{Asked, build_area, compile, prepare, stage};
+use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs, current_folder};
+use super::ui::Ui;
+use super::{Failure, Outcome, signing};
+use crate::build::BuiltArtifacts;
+use crate::bundle::{assemble, publish, tree};
+use crate::exit::Exit;
+use crate::faults;
+use crate::plan::embed::{self, HostApp};
+use crate::plan::{BundlePart, SignRequest, Targets};
+use crate::toolchain;
+
+/// Put services into an app that any tool made, and sign it again
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The services are built for the architectures that the app has, and take its versions. Everything else in the app stays
+as it is, but for what a new seal must change; so do its entitlements, flags and identifiers. The app is copied,
+changed, signed ad hoc, read back, and replaced in one step: if anything fails it stays as it was.")]
+pub struct EmbedArgs {
+    /// The app
+    #[arg(value_name = "X.app")]
+    bundle: Utf8PathBuf,
+    /// Services of the workspace, or .xpc bundles that were made before; by default all of the app's `services`
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+    #[command(flatten)]
+    select: SelectArgs,
+    #[command(flatten)]
+    build: BuildArgs,
+    /// Leave the app unsigned: its old seal does not hold any more
+    #[arg(long)]
+    no_sign: bool,
+    /// Replace the app in two steps where the file system cannot do it in one
+    #[arg(long)]
+    non_atomic: bool,
+    /// Print the plan as JSON and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    manifest: ManifestArgs,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Plan<'a> {
+    app: &'a HostApp,
+    services: &'a [BundlePart],
+    copied: &'a [Utf8PathBuf],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Finished<'a> {
+    bundle: &'a Utf8Path,
+    embedded: Vec<&'a Utf8Path>,
+    signed: bool,
+}
+
+/// The subcommand.
+pub fn run(args: &EmbedArgs, ui: &Ui) -> Outcome {
+    let folder = current_folder()?;
+    let app = folder.join(&args.bundle);
+    if !app.is_dir() {
+        return Err(Failure::new(Exit::Usage, format_args!("`{}` is no app: there is no such folder", args.bundle)));
+    }
+    let host = embed::host(&app, &toolchain::machine(&folder)?.host)?;
+    let (copied, names): (Vec<&String>, Vec<&String>) =
+        args.services.iter().partition(|name| name.trim_end_matches('/').ends_with(".xpc"));
+    let copied = copied.into_iter().map(|path| existing(&folder, path)).collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<String> = names.into_iter().cloned().collect();
+
+    let wanted = !names.is_empty() || copied.is_empty();
+    let planned = if wanted { Some(plan(args, &names, &host, ui)?) } else { None };
+    let services: &[BundlePart] = planned.as_ref().map_or(&[], |planned| &planned.services);
+    if host.is_macho() && !args.no_sign {
+        signing::check_parts(services)?;
+    }
+    for service in services {
+        if !service.identifier.is_below(&host.identifier) {
+            ui.warn(format_args!(
+                "the identifier `{}` does not begin with the app's, `{}.`; the App Store asks for it",
+                service.identifier, host.identifier
+            ));
+        }
+    }
+    if args.dry_run {
+        ui.plan("embed-plan", &Plan { app: &host, services, copied: &copied })?;
+        return Ok(Exit::Ok.into());
+    }
+    let Some(Planned { folder, target_directory, release, .. }) = &planned else {
+        let work = Work { services, copied: &copied, artifacts: BuiltArtifacts::default(), get_task_allow: false };
+        return finish(args, &app, &host, &work, ui);
+    };
+    let area = build_area(target_directory, ui)?;
+    let artifacts = compile(services, folder, &area.scratch().join("0"), ui)?;
+    faults::point("built");
+    let work = Work { services, copied: &copied, artifacts, get_task_allow: !release };
+    finish(args, &app, &host, &work, ui)
+}
+
+/// What goes into the app.
+struct Work<'a> {
+    services: &'a [BundlePart],
+    copied: &'a [Utf8PathBuf],
+    artifacts: BuiltArtifacts,
+    get_task_allow: bool,
+}
+
+fn existing(folder: &Utf8Path, path: &str) -> Result<Utf8PathBuf, Failure> {
+    let service = folder.join(path.trim_end_matches('/'));
+    if service.join("Contents/Info.plist").is_file() {
+        return Ok(service);
+    }
+    Err(Failure::new(Exit::Usage, format_args!("`{path}` is no .xpc bundle: it has no Contents/Info.plist")))
+}
+
+/// What is built, and where.
+struct Planned {
+    services: Vec<BundlePart>,
+    folder: Utf8PathBuf,
+    target_directory: Utf8PathBuf,
+    release: bool,
+}
+
+fn plan(args: &EmbedArgs, names: &[String], host: &HostApp, ui: &Ui) -> Result<Planned, Failure> {
+    let targets = if host.is_macho() { Targets::Listed(host.targets.clone()) } else { Targets::Host };
+    let asked = Asked {
+        select: &args.select,
+        build: &args.build,
+        manifest: &args.manifest,
+        targets,
+        sign: SignRequest::Default,
+        out: None,
+        services_only: false,
+    };
+    let prepared = prepare(&asked, ui)?;
+    Ok(Planned {
+        services: embed::plan_embedded(prepared.given(), names, host)?,
+        target_directory: prepared.metadata.target_directory.clone(),
+        release: prepared.given().request.profile.is_optimized(),
+        folder: prepared.folder,
+    })
+}
+
+fn finish(args: &EmbedArgs, app: &Utf8Path, host: &HostApp, work: &Work<'_>, ui: &Ui) -> Outcome {
+    let Work { services, copied, artifacts, get_task_allow } = work;
+    let staging = stage(app, ui)?;
+    let bundle = staging.bundle();
+    let mut litter = tree::copy(staging.destination(), &bundle)?;
+    faults::point("staged");
+    let home = Utf8Path::new("Contents/XPCServices");
+    let into: Vec<(Utf8PathBuf, &Utf8Path)> =
+        copied.iter().map(|from| (home.join(from.file_name().unwrap_or_default()), from.as_path())).collect();
+    let embedded: Vec<&Utf8Path> =
+        services.iter().map(|part| part.path.as_path()).chain(into.iter().map(|(to, _)| to.as_path())).collect();
+    for path in &embedded {
+        let old = bundle.join(path);
+        tree::remove(&old).map_err(|e| Failure::new(Exit::Io, format_args!("cannot replace `{old}`: {e}")))?;
+    }
+    let progress = ui.progress("Embedding");
+    litter.extend(assemble::parts(*services, artifacts, &bundle, |path| progress.at(path))?);
+    for (to, from) in &into {
+        tree::make_folder(&bundle.join(home))?;
+        litter.extend(tree::copy(from, &bundle.join(to))?);
+    }
+    drop(progress);
+    ui.warn_of_litter(&litter);
+    faults::point("assembled");
+    let signed = host.is_macho() && !args.no_sign;
+    if signed {
+        signing::sign_embedded(services, host.hardened, *get_task_allow, &bundle, ui)?;
+    }
+    faults::point("signed");
+    let published = publish::publish(staging, publish::Replace::asked(args.non_atomic))?;
+    for path in &embedded {
+        ui.status("Embedded", path);
+    }
+    let how = match (signed, host.is_macho()) {
+        (true, _) => "signed ad hoc",
+        (false, true) => "not signed, as asked for by --no-sign",
+        (false, false) => "not signed: its program is not Mach-O",
+    };
+    ui.status("Published", format_args!("{published} ({how})"));
+    ui.json("embed-finished", &Finished { bundle: &published, embedded, signed });
+    Ok(Exit::Ok.into())
+}

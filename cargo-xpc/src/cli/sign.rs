@@ -1,0 +1,144 @@
+//! `cargo xpc sign`.
+
+use camino::Utf8PathBuf;
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::ui::Ui;
+use super::{Failure, Outcome, signing};
+use crate::bundle::staging::Staging;
+use crate::bundle::{publish, tree};
+use crate::exit::Exit;
+use crate::faults;
+use crate::macho::CodeFlags;
+use crate::sign::{self, Entitlements, Identity, Preserve, Scope, SignRequest, SignedCode};
+
+/// Sign an app and everything in it, inside out, ad hoc
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+SCOPE names one piece of code: its path in the bundle (Contents/XPCServices/greeter.xpc), its name (greeter.xpc) or its
+identifier; `.` is the app itself. Without a scope, entitlements and the identifier are the app's own, and options go
+to every program. The bundle is copied, signed, read back, and replaced in one step: if anything fails it stays as it was.")]
+pub struct SignArgs {
+    /// The bundle
+    #[arg(value_name = "X.app")]
+    bundle: Utf8PathBuf,
+    /// Entitlements of one program; a program that is not named gets none
+    #[arg(long, value_name = "[SCOPE=]FILE")]
+    entitlements: Vec<String>,
+    /// Identifier, instead of the bundle's own
+    #[arg(long, value_name = "[SCOPE=]ID")]
+    identifier: Vec<String>,
+    /// Flags: runtime, library, hard, kill, …
+    #[arg(long, value_name = "[SCOPE=]FLAG,…")]
+    options: Vec<String>,
+    /// What an old signature passes on; by default nothing
+    #[arg(long, value_name = "PART", value_enum, value_delimiter = ',')]
+    preserve: Vec<Part>,
+    /// For release: without the entitlement that lets a debugger attach
+    #[arg(short, long)]
+    release: bool,
+    /// Replace the bundle in two steps where the file system cannot do it in one
+    #[arg(long)]
+    non_atomic: bool,
+    /// Print the plan as JSON and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// A part of an old signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Entitlements of programs
+    Entitlements,
+    /// Flags, such as the hardened runtime
+    Flags,
+    /// Identifiers
+    Identifier,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Finished<'a> {
+    bundle: &'a Utf8PathBuf,
+    identity: &'a Identity,
+    code: &'a [SignedCode],
+    removed: &'a [Utf8PathBuf],
+}
+
+/// The subcommand.
+pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
+    let request = request(args)?;
+    if !args.bundle.is_dir() {
+        return Err(Failure::new(Exit::Usage, format_args!("`{}` is no bundle: there is no such folder", args.bundle)));
+    }
+    if args.dry_run {
+        let plan = sign::plan(&args.bundle, &request)?;
+        ui.plan("sign-plan", &plan)?;
+        return Ok(Exit::Ok.into());
+    }
+    let staging = Staging::begin(&args.bundle, || {
+        ui.status("Blocking", format_args!("waiting for another cargo xpc that works on {}", args.bundle));
+    })?;
+    let bundle = staging.bundle();
+    ui.warn_of_litter(&tree::copy(staging.destination(), &bundle)?);
+    faults::point("staged");
+    let plan = sign::plan(&bundle, &request)?;
+    signing::warn_of_removed(&plan, ui);
+    let signed = signing::execute(&plan, &bundle, ui)?;
+    faults::point("signed");
+    let published = publish::publish(staging, publish::Replace::asked(args.non_atomic))?;
+    faults::point("published");
+    for code in &signed.code {
+        ui.verbose("Signed", format_args!("{} as {} ({})", code.path, code.identifier, code.cdhash));
+    }
+    let count = match signed.code.len() {
+        1 => "1 signature".to_owned(),
+        count => format!("{count} signatures"),
+    };
+    ui.status("Signed", format_args!("{published} (ad hoc, {count})"));
+    let finished =
+        Finished { bundle: &published, identity: &plan.identity, code: &signed.code, removed: &plan.removed };
+    ui.json("sign-finished", &finished);
+    Ok(Exit::Ok.into())
+}
+
+fn request(args: &SignArgs) -> Result<SignRequest, Failure> {
+    let usage = |message: String| Failure::new(Exit::Usage, message);
+    let mut request = SignRequest {
+        identity: Identity::AdHoc,
+        get_task_allow: !args.release,
+        preserve: Preserve {
+            entitlements: args.preserve.contains(&Part::Entitlements),
+            flags: args.preserve.contains(&Part::Flags),
+            identifier: args.preserve.contains(&Part::Identifier),
+        },
+        ..SignRequest::default()
+    };
+    for text in &args.entitlements {
+        let (scope, file) = split(text)?;
+        request.entitlements.push((scope.unwrap_or_else(Scope::main), Entitlements::read(file.into())?));
+    }
+    for text in &args.identifier {
+        let (scope, identifier) = split(text)?;
+        request.identifiers.push((scope.unwrap_or_else(Scope::main), identifier.to_owned()));
+    }
+    for text in &args.options {
+        let (scope, flags) = split(text)?;
+        let flags = flags.parse::<CodeFlags>().map_err(|error| usage(error.to_string()))?;
+        request.flags.push((scope, flags));
+    }
+    Ok(request)
+}
+
+/// `SCOPE=VALUE`, or a value alone.
+fn split(text: &str) -> Result<(Option<Scope>, &str), Failure> {
+    let (scope, value) = match text.split_once('=') {
+        Some((scope, value)) => (Some(scope.parse()?), value),
+        None => (None, text),
+    };
+    if value.is_empty() {
+        return Err(Failure::new(Exit::Usage, format_args!("`{text}` lacks a value: write [SCOPE=]VALUE")));
+    }
+    Ok((scope, value))
+}

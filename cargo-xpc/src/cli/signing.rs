@@ -1,0 +1,111 @@
+//! What `bundle` asks of the signing stages, and the way through them that `sign` takes too.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::Failure;
+use super::ui::Ui;
+use crate::exit::Exit;
+use crate::macho::CodeFlags;
+use crate::plan::{BundlePart, BundlePlan, Signing};
+use crate::sign::{self, CodeKind, Entitlements, Identity, Preserve, Scope, SignPlan, SignRequest, SignedBundle};
+use crate::verify;
+
+/// Signs the staged bundle as planned, and reads it back.
+pub(super) fn sign_and_read_back(plan: &BundlePlan, bundle: &Utf8Path, ui: &Ui) -> Result<(), Failure> {
+    let Signing::AdHoc { get_task_allow } = plan.signing else { return Ok(()) };
+    let scope = |path: &Utf8PathBuf| (if path.as_str().is_empty() { "." } else { path.as_str() }).parse::<Scope>();
+    let mut request = SignRequest { get_task_allow, ..SignRequest::default() };
+    for part in plan.parts() {
+        request.identifiers.push((scope(&part.path)?, part.identifier.to_string()));
+        if let Some(file) = &part.entitlements {
+            request.entitlements.push((scope(&part.path)?, Entitlements::read(file)?));
+        }
+    }
+    let signatures = sign::plan(bundle, &request)?;
+    execute(&signatures, bundle, ui)?;
+    Ok(())
+}
+
+/// What can be known of the signatures before anything is built.
+pub(super) fn check(plans: &[BundlePlan]) -> Result<(), Failure> {
+    for plan in plans.iter().filter(|plan| matches!(plan.signing, Signing::AdHoc { .. })) {
+        check_parts(plan.parts())?;
+    }
+    Ok(())
+}
+
+/// As [`check`], for parts that are going to be signed.
+pub(super) fn check_parts<'a>(parts: impl IntoIterator<Item = &'a BundlePart>) -> Result<(), Failure> {
+    for part in parts {
+        let Some(file) = &part.entitlements else { continue };
+        let kind = if part.is_service() { CodeKind::Service } else { CodeKind::App };
+        sign::check_entitlements(kind, &Entitlements::read(file)?, &Identity::AdHoc, file)?;
+    }
+    Ok(())
+}
+
+/// Signs an app that services were put into. What it was signed with before stays, but for the services: they get what
+/// their configuration says, and the hardened runtime where the app has it.
+pub(super) fn sign_embedded(
+    services: &[BundlePart],
+    hardened: bool,
+    get_task_allow: bool,
+    bundle: &Utf8Path,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    let mut request = SignRequest {
+        preserve: Preserve { entitlements: true, flags: true, identifier: true },
+        ..SignRequest::default()
+    };
+    for part in services {
+        let scope = part.path.as_str().parse::<Scope>()?;
+        let mut entitlements = match &part.entitlements {
+            Some(file) => Entitlements::read(file)?,
+            None => Entitlements { source: "none".to_owned(), content: plist::Dictionary::new() },
+        };
+        if get_task_allow {
+            entitlements.content.insert(sign::GET_TASK_ALLOW.to_owned(), true.into());
+        }
+        request.entitlements.push((scope.clone(), entitlements));
+        request.identifiers.push((scope.clone(), part.identifier.to_string()));
+        if hardened {
+            request.flags.push((Some(scope), CodeFlags::RUNTIME));
+        }
+    }
+    let plan = sign::plan(bundle, &request)?;
+    warn_of_removed(&plan, ui);
+    execute(&plan, bundle, ui)?;
+    Ok(())
+}
+
+/// What a new signature takes away.
+pub(super) fn warn_of_removed(plan: &SignPlan, ui: &Ui) {
+    for path in &plan.removed {
+        let why = if path.file_name() == Some("CodeResources") {
+            "the notarization ticket is void once the app is signed anew"
+        } else {
+            "nothing would seal it"
+        };
+        ui.warn(format_args!("`{path}` is removed: {why}"));
+    }
+}
+
+/// Makes the planned signatures, and reads them back: what does not verify is not published.
+pub(super) fn execute(plan: &SignPlan, bundle: &Utf8Path, ui: &Ui) -> Result<SignedBundle, Failure> {
+    let progress = ui.progress("Signing");
+    let signed = sign::execute(plan, bundle, &mut |step| {
+        progress.at(format_args!("{} of {}: {}", step.done + 1, step.total, step.path));
+        crate::faults::point("signing");
+    })?;
+    drop(progress);
+    let progress = ui.progress("Verifying");
+    progress.at(bundle.file_name().unwrap_or_default());
+    let report = verify::verify(bundle)?;
+    drop(progress);
+    let errors: Vec<String> = report.errors().map(|finding| format!("\n  {finding}")).collect();
+    if !errors.is_empty() {
+        let message = format!("what was signed does not verify, and is not published:{}", errors.concat());
+        return Err(Failure::new(Exit::Software, message));
+    }
+    Ok(signed)
+}

@@ -1,0 +1,58 @@
+//! `cargo xpc verify`.
+
+use camino::Utf8PathBuf;
+use serde::Serialize;
+
+use super::Outcome;
+use super::ui::Ui;
+use crate::exit::Exit;
+use crate::verify::{self, Report, Severity, Verdict};
+
+/// Recompute every hash of a signed bundle and list what is not as sealed
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exits 0 where everything is as sealed, 1 where something is not or nothing is signed. Certificates are not judged: where a
+signature carries one, that is said.")]
+pub struct VerifyArgs {
+    /// The bundle
+    #[arg(value_name = "X.app")]
+    bundle: Utf8PathBuf,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    verdict: Verdict,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+/// The subcommand.
+pub fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
+    let report = verify::verify(&args.bundle)?;
+    let verdict = report.verdict();
+    ui.json("verified", &Answer { verdict, report: &report });
+    for finding in &report.findings {
+        let weight = if finding.severity == Severity::Error { "" } else { "warning: " };
+        ui.out(format_args!("{weight}{finding}"));
+    }
+    for unchecked in &report.unchecked {
+        ui.warn(format_args!("{}: {}", unchecked.path, unchecked.what));
+    }
+    match verdict {
+        Verdict::Valid => {
+            let ad_hoc = if report.code.iter().all(|code| code.ad_hoc) { ", ad hoc" } else { "" };
+            let signatures = if report.code.len() == 1 { "signature" } else { "signatures" };
+            ui.out(format_args!("{}: as sealed ({} {signatures}{ad_hoc})", args.bundle, report.code.len()));
+            Ok(Exit::Ok.into())
+        }
+        Verdict::Invalid => {
+            ui.out(format_args!("{}: not as sealed ({} findings)", args.bundle, report.errors().count()));
+            Ok(Exit::No.into())
+        }
+        Verdict::NotSigned => {
+            let machine = report.elf.as_deref().unwrap_or_default();
+            ui.out(format_args!("{}: not signed: its program is ELF ({machine}), not Mach-O", args.bundle));
+            Ok(Exit::No.into())
+        }
+    }
+}

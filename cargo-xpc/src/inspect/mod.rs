@@ -1,0 +1,322 @@
+//! What is in a bundle, as a tree for a person to look at. It judges nothing: what cannot be read is said in its place.
+
+mod render;
+
+use std::io::Read as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::anatomy::{Anatomy, AnatomyError, Versions, is_file, is_folder};
+use crate::exit::{Coded, Exit};
+use crate::macho::{Arch, CdHash, CodeFlags, Content, FileKind, HashKind, MachFile, Slice, Target, sniff};
+
+pub use self::render::render;
+
+/// Folders are not followed deeper than this.
+const MAX_DEPTH: usize = 64;
+
+/// Why there is nothing to show.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct InspectError(#[from] AnatomyError);
+
+impl From<std::io::Error> for InspectError {
+    fn from(error: std::io::Error) -> Self {
+        Self(error.into())
+    }
+}
+
+impl Coded for InspectError {
+    fn exit_code(&self) -> Exit {
+        match self.0 {
+            AnatomyError::Io(_) => Exit::Io,
+            _ => Exit::Usage,
+        }
+    }
+}
+
+/// A bundle, or a piece of code without one.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Item {
+    /// Relative to the outermost bundle; its own is its name.
+    pub path: Utf8PathBuf,
+    /// `CFBundleIdentifier`.
+    pub identifier: Option<String>,
+    /// `CFBundleShortVersionString`.
+    pub version: Option<String>,
+    /// `CFBundleVersion`.
+    pub build: Option<String>,
+    /// `CFBundlePackageType`.
+    pub package_type: Option<String>,
+    /// The Mach-O file, relative to the outermost bundle.
+    pub executable: Option<Utf8PathBuf>,
+    /// What that file is.
+    pub code: Code,
+    /// Bytes in all files.
+    pub size: u64,
+    /// Bundles and code within.
+    pub items: Vec<Item>,
+}
+
+/// What an executable turned out to be.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", tag = "format")]
+pub enum Code {
+    /// For Apple's systems.
+    MachO {
+        /// Program, library, …
+        kind: FileKind,
+        /// One for each architecture.
+        slices: Vec<SliceInfo>,
+    },
+    /// For another system; never signed.
+    Elf {
+        /// The processor.
+        machine: String,
+    },
+    /// Neither.
+    Unknown {
+        /// Why it could not be read.
+        problem: String,
+    },
+    /// None is named, or none is there.
+    Missing,
+}
+
+/// One architecture.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SliceInfo {
+    /// The architecture.
+    pub arch: Arch,
+    /// Platform, minimum system, SDK.
+    pub target: Option<Target>,
+    /// Install names of the linked libraries.
+    pub libraries: Vec<String>,
+    /// Where `@rpath` is looked for.
+    pub rpaths: Vec<String>,
+    /// Its signature.
+    pub signature: SignatureInfo,
+}
+
+/// A signature in short.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", tag = "state")]
+pub enum SignatureInfo {
+    /// There is none.
+    Unsigned,
+    /// It cannot be read.
+    Damaged {
+        /// Why not.
+        problem: String,
+    },
+    /// There is one.
+    Signed {
+        /// The name in it.
+        identifier: String,
+        /// No certificate stands behind it.
+        ad_hoc: bool,
+        /// The signer's team.
+        team_id: Option<String>,
+        /// All flags.
+        flags: CodeFlags,
+        /// The code's identity.
+        cdhash: CdHash,
+        /// The hashes in use.
+        hashes: Vec<HashKind>,
+        /// What the program may do.
+        entitlements: Option<plist::Dictionary>,
+    },
+}
+
+/// Reads the bundle at `root`.
+///
+/// # Errors
+/// Where `root` is no bundle, or a folder cannot be listed.
+pub fn inspect(root: &Utf8Path) -> Result<Item, InspectError> {
+    let inspector = Inspector { root };
+    let name = Utf8PathBuf::from(root.file_name().unwrap_or(root.as_str()));
+    let mut item = match Versions::find(root)? {
+        Some(versions) => inspector.framework(root, &versions, 0)?,
+        None => inspector.bundle(&Anatomy::read(root)?, 0)?,
+    };
+    item.path = name;
+    Ok(item)
+}
+
+struct Inspector<'a> {
+    root: &'a Utf8Path,
+}
+
+impl Inspector<'_> {
+    fn relative(&self, path: &Utf8Path) -> Utf8PathBuf {
+        path.strip_prefix(self.root).unwrap_or(path).to_owned()
+    }
+
+    fn bundle(&self, anatomy: &Anatomy, depth: usize) -> Result<Item, InspectError> {
+        let string = |key: &str| anatomy.string(key).map(str::to_owned);
+        let executable = anatomy.executable();
+        let code = match &executable {
+            Some(path) if is_file(path)? => read_code(path),
+            _ => Code::Missing,
+        };
+        let mut items = Vec::new();
+        self.folder(&anatomy.root, executable.as_deref(), &mut items, depth + 1)?;
+        Ok(Item {
+            path: self.relative(&anatomy.root),
+            identifier: string("CFBundleIdentifier"),
+            version: string("CFBundleShortVersionString"),
+            build: string("CFBundleVersion"),
+            package_type: string("CFBundlePackageType"),
+            executable: executable.map(|path| self.relative(&path)),
+            code,
+            size: size_of_folder(&anatomy.root),
+            items,
+        })
+    }
+
+    /// A framework is shown as its current version; the others stand within it.
+    fn framework(&self, root: &Utf8Path, versions: &Versions, depth: usize) -> Result<Item, InspectError> {
+        let mut items = Vec::new();
+        let mut shown = None;
+        for version in &versions.all {
+            let Some(anatomy) = Anatomy::find(version)? else { continue };
+            let item = self.bundle(&anatomy, depth + 1)?;
+            if Some(version) == versions.current.as_ref() {
+                shown = Some(item);
+            } else {
+                items.push(item);
+            }
+        }
+        let mut item = shown.ok_or_else(|| AnatomyError::NotABundle(root.to_owned()))?;
+        item.path = self.relative(root);
+        item.size = size_of_folder(root);
+        item.items.extend(items);
+        Ok(item)
+    }
+
+    /// Looks for bundles and code, in the order of their names.
+    fn folder(
+        &self,
+        folder: &Utf8Path,
+        own: Option<&Utf8Path>,
+        items: &mut Vec<Item>,
+        depth: usize,
+    ) -> Result<(), InspectError> {
+        if depth > MAX_DEPTH {
+            return Ok(());
+        }
+        let mut entries = Vec::new();
+        for entry in folder.read_dir_utf8()? {
+            let entry = entry?;
+            entries.push((entry.path().to_owned(), entry.file_type()?));
+        }
+        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        for (path, kind) in entries {
+            if kind.is_dir() {
+                let named = path.file_name().is_some_and(|name| name.contains('.'));
+                if named && path.extension() == Some("dSYM") {
+                    continue;
+                }
+                match self.nested(&path, named, depth)? {
+                    Some(item) => items.push(item),
+                    None => self.folder(&path, own, items, depth + 1)?,
+                }
+            } else if kind.is_file() && Some(path.as_path()) != own {
+                items.extend(self.file(&path)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn nested(&self, path: &Utf8Path, named: bool, depth: usize) -> Result<Option<Item>, InspectError> {
+        if !named {
+            return Ok(None);
+        }
+        if is_folder(&path.join("Versions"))?
+            && let Some(versions) = Versions::find(path)?.filter(|versions| versions.current.is_some())
+        {
+            return self.framework(path, &versions, depth).map(Some);
+        }
+        match Anatomy::find(path) {
+            Ok(Some(anatomy)) => self.bundle(&anatomy, depth).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Code without a bundle; `None` for every other file.
+    fn file(&self, path: &Utf8Path) -> Result<Option<Item>, InspectError> {
+        let mut start = Vec::with_capacity(20);
+        let mut file = fs_err::File::open(path)?;
+        (&mut file).take(20).read_to_end(&mut start)?;
+        if sniff(&start) == Content::Other {
+            return Ok(None);
+        }
+        let code = read_code(path);
+        Ok(Some(Item {
+            path: self.relative(path),
+            identifier: None,
+            version: None,
+            build: None,
+            package_type: None,
+            executable: Some(self.relative(path)),
+            code,
+            size: file.metadata()?.len(),
+            items: Vec::new(),
+        }))
+    }
+}
+
+fn read_code(path: &Utf8Path) -> Code {
+    let unknown = |problem: String| Code::Unknown { problem };
+    let data = match fs_err::read(path) {
+        Ok(data) => data,
+        Err(error) => return unknown(error.to_string()),
+    };
+    if let Content::Elf(machine) = sniff(&data) {
+        return Code::Elf { machine };
+    }
+    match MachFile::parse(&data) {
+        Err(problem) => unknown(problem.to_string()),
+        Ok(file) => {
+            Code::MachO { kind: file.kind(), slices: file.slices.iter().map(|slice| describe(slice, &data)).collect() }
+        }
+    }
+}
+
+fn describe(slice: &Slice, data: &[u8]) -> SliceInfo {
+    let signature = match slice.read_signature(data) {
+        Ok(None) => SignatureInfo::Unsigned,
+        Err(problem) => SignatureInfo::Damaged { problem: problem.to_string() },
+        Ok(Some(signature)) => match signature.entitlements() {
+            Err(problem) => SignatureInfo::Damaged { problem: problem.to_string() },
+            Ok(entitlements) => {
+                let directory = signature.best_directory();
+                SignatureInfo::Signed {
+                    identifier: directory.identifier.clone(),
+                    ad_hoc: signature.cms().is_none(),
+                    team_id: directory.team_id.clone(),
+                    flags: directory.flags,
+                    cdhash: directory.cdhash,
+                    hashes: signature.directories.iter().map(|directory| directory.hash).collect(),
+                    entitlements,
+                }
+            }
+        },
+    };
+    SliceInfo {
+        arch: slice.arch,
+        target: slice.target,
+        libraries: slice.libraries.iter().map(|library| library.path.clone()).collect(),
+        rpaths: slice.rpaths.clone(),
+        signature,
+    }
+}
+
+fn size_of_folder(folder: &Utf8Path) -> u64 {
+    let files = walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok);
+    files.filter(|entry| entry.file_type().is_file()).filter_map(|entry| entry.metadata().ok()).map(|it| it.len()).sum()
+}

@@ -1,0 +1,110 @@
+//! Services for an app that another tool made.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
+
+use super::select::find_services;
+use super::{BundlePart, Given, PlanError, check_clashes, select, service_part};
+use crate::anatomy::Anatomy;
+use crate::config::Service;
+use crate::macho::{CodeFlags, Content, MachFile, sniff};
+use crate::toolchain::is_macos;
+
+/// What the services have to fit.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HostApp {
+    /// The bundle.
+    pub bundle: Utf8PathBuf,
+    /// `CFBundleIdentifier`.
+    pub identifier: String,
+    /// The targets of its executable: the services are built for the same.
+    pub targets: Vec<String>,
+    /// Whether its executable runs with the hardened runtime, which then every program in it has to.
+    pub hardened: bool,
+    /// `CFBundleShortVersionString` and `CFBundleVersion`, which services take over.
+    #[serde(skip)]
+    versions: Vec<(&'static str, String)>,
+}
+
+impl HostApp {
+    /// Whether it can be signed.
+    pub fn is_macho(&self) -> bool {
+        self.targets.iter().all(|target| is_macos(target))
+    }
+}
+
+/// Looks at the app at `bundle`.
+///
+/// # Errors
+/// Where it is no app, or its executable is nothing that services can be built to fit.
+pub fn host(bundle: &Utf8Path, this_machine: &str) -> Result<HostApp, PlanError> {
+    let wrong = |why: String| PlanError::Request(format!("`{bundle}` {why}"));
+    if bundle.extension() != Some("app") {
+        return Err(wrong("is no .app; services are embedded in apps".to_owned()));
+    }
+    let anatomy = Anatomy::read(bundle).map_err(|e| PlanError::Request(e.to_string()))?;
+    if !anatomy.has_contents() {
+        return Err(wrong("has no `Contents`: it is no app for macOS".to_owned()));
+    }
+    let identifier = anatomy.identifier().ok_or_else(|| wrong("has no CFBundleIdentifier".to_owned()))?.to_owned();
+    let executable = anatomy.executable().ok_or_else(|| wrong("names no executable".to_owned()))?;
+    let bytes = fs_err::read(&executable).map_err(|e| PlanError::Request(e.to_string()))?;
+    let (targets, hardened) = match sniff(&bytes) {
+        Content::Elf(_) => (vec![this_machine.to_owned()], false),
+        _ => {
+            let file = MachFile::parse(&bytes).map_err(|e| PlanError::Request(format!("`{executable}`: {e}")))?;
+            let mut hardened = false;
+            let mut targets = Vec::new();
+            for slice in &file.slices {
+                targets.push(match slice.arch.to_string().as_str() {
+                    "arm64" => "aarch64-apple-darwin".to_owned(),
+                    "x86_64" => "x86_64-apple-darwin".to_owned(),
+                    other => return Err(wrong(format!("has code for {other}, which services cannot be built for"))),
+                });
+                // A signature that cannot be read is replaced anyway.
+                if let Ok(Some(signature)) = slice.read_signature(&bytes) {
+                    hardened |= signature.best_directory().flags.contains(CodeFlags::RUNTIME);
+                }
+            }
+            (targets, hardened)
+        }
+    };
+    let version = |key: &'static str| anatomy.string(key).map(|text| (key, text.to_owned()));
+    let versions = ["CFBundleShortVersionString", "CFBundleVersion"].into_iter().filter_map(version).collect();
+    Ok(HostApp { bundle: bundle.to_owned(), identifier, targets, hardened, versions })
+}
+
+/// Decides about the services that go into `host`: those named, or all of the app's list.
+///
+/// # Errors
+/// As for [`plan`](super::plan).
+pub fn plan_embedded(given: Given<'_>, names: &[String], host: &HostApp) -> Result<Vec<BundlePart>, PlanError> {
+    let (app, mut services) = select(given.config, &given.request.selection)?;
+    if !names.is_empty() {
+        services = find_services(given.config, names, "the command line names")?;
+    }
+    if services.is_empty() {
+        return Err(PlanError::Selection(format!(
+            "app `{}` lists no `services`; name those to embed",
+            app.program.bin
+        )));
+    }
+    check_clashes(app, &services)?;
+    let inputs = given.inputs(app, &services);
+    let part = |service: &&Service| {
+        if service.identifier.as_str() == host.identifier {
+            return Err(PlanError::Clash(format!(
+                "service `{}` has the identifier of the app, `{}`; each bundle needs its own",
+                service.program.bin, host.identifier
+            )));
+        }
+        let path = Utf8PathBuf::from(format!("Contents/XPCServices/{}.xpc", service.name));
+        let mut part = service_part(app, service, path, &inputs)?;
+        for (key, version) in &host.versions {
+            part.info_plist.insert((*key).to_owned(), version.clone().into());
+        }
+        Ok(part)
+    };
+    services.iter().map(part).collect()
+}

@@ -1,0 +1,247 @@
+//! Why a bundle cannot be signed.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use thiserror::Error;
+
+use crate::anatomy::AnatomyError;
+use crate::exit::{Coded, Exit};
+use crate::macho::{Arch, MachError};
+
+/// Every reason, with the path it is about and what to do.
+///
+/// All but [`SignError::Io`] and [`SignError::Signer`] are found while planning, before anything is written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SignError {
+    /// Reading or writing failed. The message names the path.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Not a bundle, or one whose Info.plist cannot be read.
+    #[error(transparent)]
+    Bundle(AnatomyError),
+    /// Mach-O that is damaged.
+    #[error(transparent)]
+    MachO(#[from] MachError),
+    /// A bundle for Linux or another ELF system.
+    #[error("`{path}` is ELF ({machine}), not Mach-O: bundles for non-Apple targets are not signed")]
+    Elf {
+        /// The executable.
+        path: Utf8PathBuf,
+        /// Its processor.
+        machine: String,
+    },
+    /// `CFBundleExecutable` is missing, or leads out of the bundle.
+    #[error(
+        "`{bundle}` stands in a place for code and its Info.plist names no CFBundleExecutable: name one, or move the bundle to Resources"
+    )]
+    NoExecutable {
+        /// The bundle.
+        bundle: Utf8PathBuf,
+    },
+    /// The executable is named and not there.
+    #[error(
+        "`{bundle}` has no `{executable}`, which its Info.plist names as CFBundleExecutable: build it, or correct the name"
+    )]
+    MissingExecutable {
+        /// The bundle.
+        bundle: Utf8PathBuf,
+        /// Where the executable should be.
+        executable: Utf8PathBuf,
+    },
+    /// `CFBundleIdentifier` is missing.
+    #[error("`{bundle}` has no CFBundleIdentifier in its Info.plist: add one, the signature carries it")]
+    NoIdentifier {
+        /// The bundle.
+        bundle: Utf8PathBuf,
+    },
+    /// Something that is not code where only code can be sealed.
+    #[error("`{path}` is {what}, and `{place}` holds code only: move it to Resources")]
+    NotCode {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What it is.
+        what: String,
+        /// The folder, relative to its bundle.
+        place: String,
+    },
+    /// A folder that looks like a bundle and is none.
+    #[error(
+        "`{path}` has a dot in its name, stands in a place for code, and is no bundle: macOS takes it for a damaged one; rename it or move it to Resources"
+    )]
+    DottedFolder {
+        /// The folder.
+        path: Utf8PathBuf,
+    },
+    /// Something at the root of a bundle that no seal covers.
+    #[error("`{path}` stands at the root of a bundle, where nothing is sealed: move it into `{into}`")]
+    UnsealedRoot {
+        /// The stray.
+        path: Utf8PathBuf,
+        /// Where it could go.
+        into: &'static str,
+    },
+    /// A framework whose `Versions` is not as it should be.
+    #[error("`{path}` is no sound framework: {why}")]
+    Framework {
+        /// The framework.
+        path: Utf8PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A symlink that leaves the bundle.
+    #[error("`{path}` is a symlink to `{target}`, outside of the bundle: macOS refuses it; copy the file instead")]
+    SymlinkOutside {
+        /// The symlink.
+        path: Utf8PathBuf,
+        /// Where it points.
+        target: String,
+    },
+    /// Neither file, folder nor symlink.
+    #[error("`{0}` is neither a file, a folder nor a symlink; a bundle cannot hold it: remove it")]
+    SpecialFile(Utf8PathBuf),
+    /// A name that is not UTF-8.
+    #[error("`{0}` is not valid UTF-8; a seal names files in UTF-8: rename it")]
+    NotUtf8(String),
+    /// Bundles in bundles beyond reason.
+    #[error("`{0}` is nested deeper than {limit} bundles", limit = super::walk::MAX_DEPTH)]
+    TooDeep(Utf8PathBuf),
+    /// No space after the load commands.
+    #[error(
+        "`{path}` ({arch}) has no room in its header for a signature: link it with `-Wl,-headerpad,0x1000` (in Rust `-C link-arg=-Wl,-headerpad,0x1000`)"
+    )]
+    NoRoom {
+        /// The file.
+        path: Utf8PathBuf,
+        /// The slice.
+        arch: Arch,
+    },
+    /// Mach-O of a layout that cannot take a signature.
+    #[error("`{path}` ({arch}) cannot be signed: {why}")]
+    Unsignable {
+        /// The file.
+        path: Utf8PathBuf,
+        /// The slice.
+        arch: Arch,
+        /// What stands in the way.
+        why: &'static str,
+    },
+    /// A scope that is written wrongly.
+    #[error("`{scope}` {why}")]
+    BadScope {
+        /// As it was given.
+        scope: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A scope that matches nothing, or too much.
+    #[error("nothing to sign is called `{scope}`; there are:{candidates}")]
+    UnknownScope {
+        /// As it was given.
+        scope: String,
+        /// What there is, a line each.
+        candidates: String,
+    },
+    /// A scope that matches more than one bundle.
+    #[error("`{scope}` may mean any of:{candidates}\nname it by its path")]
+    AmbiguousScope {
+        /// As it was given.
+        scope: String,
+        /// What it may mean, a line each.
+        candidates: String,
+    },
+    /// The same thing twice for the same code.
+    #[error("{what} for `{path}` are given twice: leave one")]
+    Twice {
+        /// What.
+        what: &'static str,
+        /// For what.
+        path: Utf8PathBuf,
+    },
+    /// A file of entitlements that cannot be used.
+    #[error("entitlements `{path}`: {why}")]
+    EntitlementsFile {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// Entitlements on something that is loaded, not launched.
+    #[error("`{path}` is {what}: entitlements belong to main executables only; give them to the program that loads it")]
+    EntitlementsOnLibrary {
+        /// The code.
+        path: Utf8PathBuf,
+        /// What it is.
+        what: String,
+    },
+    /// An entitlement that the system grants to a team only.
+    #[error(
+        "`{path}` asks for the entitlement `{key}`, which macOS grants only to a team with a provisioning profile: signed ad hoc the program would be killed at launch; remove it"
+    )]
+    Restricted {
+        /// The code.
+        path: Utf8PathBuf,
+        /// The entitlement.
+        key: String,
+    },
+    /// `com.apple.security.inherit` on a service.
+    #[error(
+        "`{path}` is a service and has the entitlement com.apple.security.inherit: its parent is launchd, so there is nothing to inherit; give it entitlements of its own"
+    )]
+    InheritOnService {
+        /// The service.
+        path: Utf8PathBuf,
+    },
+    /// Library validation without a team.
+    #[error(
+        "`{path}` links `{library}` and would refuse to load it: with the flag `{flag}` an ad-hoc signature admits the system's libraries only; add the entitlement com.apple.security.cs.disable-library-validation, or leave the flag out"
+    )]
+    LibraryValidation {
+        /// The program.
+        path: Utf8PathBuf,
+        /// The library.
+        library: String,
+        /// The flag.
+        flag: &'static str,
+    },
+    /// An identifier that cannot be one.
+    #[error("`{identifier}` cannot identify `{path}`: use letters, digits, `.`, `-` and `_`")]
+    BadIdentifier {
+        /// As it was given.
+        identifier: String,
+        /// For which code.
+        path: Utf8PathBuf,
+    },
+    /// The signing library refused.
+    #[error("cannot sign `{path}`: {source}")]
+    Signer {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What it said.
+        source: Box<apple_codesign::AppleCodesignError>,
+    },
+}
+
+impl SignError {
+    pub(super) fn signer(path: &Utf8Path, source: apple_codesign::AppleCodesignError) -> Self {
+        Self::Signer { path: path.to_owned(), source: Box::new(source) }
+    }
+}
+
+impl From<AnatomyError> for SignError {
+    fn from(error: AnatomyError) -> Self {
+        match error {
+            AnatomyError::Io(error) => Self::Io(error),
+            other => Self::Bundle(other),
+        }
+    }
+}
+
+impl Coded for SignError {
+    fn exit_code(&self) -> Exit {
+        match self {
+            Self::Io(_) | Self::MachO(MachError::Io(_)) => Exit::Io,
+            Self::Signer { .. } => Exit::Software,
+            _ => Exit::Usage,
+        }
+    }
+}

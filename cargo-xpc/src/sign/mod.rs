@@ -1,0 +1,75 @@
+//! Signing: a plan of every signature, then the signatures. The only user of apple-codesign.
+//!
+//! [`plan`] walks the bundle once, refuses what cannot be sealed before a byte is written, and decides each signature.
+//! [`execute`] follows the plan in place, deepest first, in a tree that nobody else uses yet.
+
+mod entitlements;
+mod error;
+mod execute;
+mod identifier;
+mod machine;
+mod plan;
+mod rules;
+mod scope;
+mod seal;
+mod walk;
+
+use camino::Utf8PathBuf;
+use serde::Serialize;
+
+use crate::macho::CodeFlags;
+
+pub use self::entitlements::{Entitlements, GET_TASK_ALLOW, RESTRICTED};
+pub use self::error::SignError;
+pub use self::execute::{SignedBundle, SignedCode, execute};
+pub use self::plan::{CodeKind, PlannedSignature, SignPlan, check_entitlements, plan};
+pub use self::scope::Scope;
+
+/// Who signs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Identity {
+    /// Nobody: the signature seals the code and proves no origin. Runs on the machine it was made on, and for development elsewhere.
+    #[default]
+    AdHoc,
+}
+
+/// What is asked of a signing.
+#[derive(Clone, Debug, Default)]
+pub struct SignRequest {
+    /// Who signs.
+    pub identity: Identity,
+    /// Entitlements by scope. A scope that is not named gets none.
+    pub entitlements: Vec<(Scope, Entitlements)>,
+    /// Identifiers by scope, where the one that follows from the bundle is not wanted.
+    pub identifiers: Vec<(Scope, String)>,
+    /// Flags by scope; without a scope they go to every main executable, since the hardened runtime protects nothing on the app alone.
+    pub flags: Vec<(Option<Scope>, CodeFlags)>,
+    /// Lets a debugger attach to the app and to its services.
+    pub get_task_allow: bool,
+    /// What an old signature may pass on, where the request says nothing else.
+    pub preserve: Preserve,
+}
+
+/// Parts of an old signature that survive. By default none does: an old signature may hold what its next owner does not expect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Preserve {
+    /// Entitlements of main executables.
+    pub entitlements: bool,
+    /// Flags, without those that say how the old signature was made.
+    pub flags: bool,
+    /// Identifiers.
+    pub identifier: bool,
+}
+
+/// One step of [`execute`], for a progress line.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// How many signatures are done.
+    pub done: usize,
+    /// How many there are.
+    pub total: usize,
+    /// What is signed next, relative to the bundle.
+    pub path: Utf8PathBuf,
+}

@@ -1,0 +1,300 @@
+//! Deciding every signature of a bundle.
+
+use std::collections::BTreeSet;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
+
+use super::entitlements::{DISABLE_LIBRARY_VALIDATION, GET_TASK_ALLOW, INHERIT};
+use super::machine::{Machine, OldSignature};
+use super::scope::Candidate;
+use super::walk::{Node, walk};
+use super::{Entitlements, Identity, Scope, SignError, SignRequest, identifier};
+use crate::macho::{Arch, CodeFlags, FileKind};
+
+/// Every signature that [`execute`](super::execute) is going to make. Serialises for `--dry-run`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SignPlan {
+    /// The bundle.
+    pub bundle: Utf8PathBuf,
+    /// Who signs.
+    pub identity: Identity,
+    /// The signatures in the order in which they are made: deepest first, since each bundle seals the signatures within it.
+    pub signatures: Vec<PlannedSignature>,
+    /// What earlier signings left and this one removes: stray files beside a seal, and tickets of notarization, which a new signature
+    /// voids.
+    pub removed: Vec<Utf8PathBuf>,
+    #[serde(skip)]
+    pub(super) nodes: Vec<Node>,
+}
+
+/// One signature.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlannedSignature {
+    /// Relative to the bundle; `.` for itself.
+    pub path: Utf8PathBuf,
+    /// The Mach-O file that carries the signature, relative to the bundle.
+    pub executable: Utf8PathBuf,
+    /// What is signed.
+    pub kind: CodeKind,
+    /// The name in the signature.
+    pub identifier: String,
+    /// Architectures; each gets a signature of its own.
+    pub architectures: Vec<Arch>,
+    /// Flags besides `adhoc`, which follows from the identity.
+    pub flags: CodeFlags,
+    /// Entitlements, if the signature has any.
+    pub entitlements: Option<plist::Dictionary>,
+    /// Where the entitlements come from.
+    pub entitlements_from: Vec<String>,
+    /// The designated requirement. Ad-hoc code has none but its own hash.
+    pub requirement: Option<String>,
+}
+
+/// What a signature is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CodeKind {
+    /// An XPC service.
+    Service,
+    /// An app, an extension, or any other bundle with a program in it.
+    App,
+    /// A framework, a plug-in: a bundle that is loaded.
+    Library,
+    /// A program without a bundle.
+    Tool,
+    /// A library without a bundle.
+    BareLibrary,
+}
+
+impl CodeKind {
+    /// In words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Service => "a service",
+            Self::App => "an app",
+            Self::Library => "a framework or plug-in",
+            Self::Tool => "a tool",
+            Self::BareLibrary => "a library",
+        }
+    }
+
+    /// Whether it is launched, and not loaded into something else.
+    pub fn is_program(self) -> bool {
+        matches!(self, Self::Service | Self::App | Self::Tool)
+    }
+}
+
+/// Walks the bundle and decides every signature in it. Reads, and writes nothing.
+///
+/// # Errors
+/// What cannot be sealed, a scope that matches nothing, entitlements that the identity cannot have: everything that can be known
+/// beforehand.
+pub fn plan(bundle: &Utf8Path, request: &SignRequest) -> Result<SignPlan, SignError> {
+    let nodes = walk(bundle)?;
+    let mut drafts = Vec::new();
+    for node in &nodes {
+        for loose in &node.loose {
+            drafts.push(Draft::loose(&loose.path, &loose.machine));
+        }
+        drafts.push(Draft::bundle(bundle, node));
+    }
+    apply(&mut drafts, request)?;
+    let mut signatures = Vec::new();
+    for draft in drafts {
+        signatures.push(draft.decide(request)?);
+    }
+    let removed = nodes.iter().flat_map(|node| node.stale.iter().cloned()).collect();
+    Ok(SignPlan { bundle: bundle.to_owned(), identity: request.identity.clone(), signatures, removed, nodes })
+}
+
+/// A signature while the request is applied to it.
+struct Draft<'a> {
+    path: Utf8PathBuf,
+    executable: &'a Utf8Path,
+    name: String,
+    kind: CodeKind,
+    machine: &'a Machine,
+    default_identifier: String,
+    identifier: Option<String>,
+    flags: Option<CodeFlags>,
+    entitlements: Option<Entitlements>,
+}
+
+impl<'a> Draft<'a> {
+    fn loose(path: &'a Utf8Path, machine: &'a Machine) -> Self {
+        let name = path.file_name().unwrap_or_default().to_owned();
+        let default = machine.embedded_identifier().unwrap_or_else(|| identifier::from_file_name(&name));
+        let kind = if machine.kind == FileKind::Execute { CodeKind::Tool } else { CodeKind::BareLibrary };
+        Self::new(path.to_owned(), path, name, kind, machine, default)
+    }
+
+    fn bundle(root: &Utf8Path, node: &'a Node) -> Self {
+        let (path, name) = match node.path.file_name() {
+            Some(name) => (node.path.clone(), name),
+            None => (".".into(), root.file_name().unwrap_or_default()),
+        };
+        let kind = match node.machine.kind {
+            FileKind::Execute if node.is_service => CodeKind::Service,
+            FileKind::Execute => CodeKind::App,
+            _ => CodeKind::Library,
+        };
+        Self::new(path, &node.executable, name.to_owned(), kind, &node.machine, node.identifier.clone())
+    }
+
+    fn new(
+        path: Utf8PathBuf,
+        executable: &'a Utf8Path,
+        name: String,
+        kind: CodeKind,
+        machine: &'a Machine,
+        default_identifier: String,
+    ) -> Self {
+        let (identifier, flags, entitlements) = (None, None, None);
+        Self { path, executable, name, kind, machine, default_identifier, identifier, flags, entitlements }
+    }
+
+    fn decide(self, request: &SignRequest) -> Result<PlannedSignature, SignError> {
+        let old = self.machine.old.as_ref();
+        let preserved = |wanted: bool| old.filter(|_| wanted);
+        let identifier = self
+            .identifier
+            .or_else(|| preserved(request.preserve.identifier).map(|old| old.identifier.clone()))
+            .unwrap_or(self.default_identifier);
+        if !identifier::is_valid(&identifier) {
+            return Err(SignError::BadIdentifier { identifier, path: self.path });
+        }
+        let flags = self.flags.or_else(|| preserved(request.preserve.flags).map(|old| old.flags)).unwrap_or_default();
+        let mut from = Vec::new();
+        let mut entitlements = self.entitlements;
+        if entitlements.is_none() && self.kind.is_program() {
+            entitlements = preserved(request.preserve.entitlements).and_then(old_entitlements);
+        }
+        from.extend(entitlements.as_ref().map(|entitlements| entitlements.source.clone()));
+        if request.get_task_allow && matches!(self.kind, CodeKind::App | CodeKind::Service) {
+            let content = &mut entitlements
+                .get_or_insert_with(|| Entitlements { source: String::new(), content: plist::Dictionary::new() })
+                .content;
+            if !content.contains_key(GET_TASK_ALLOW) {
+                content.insert(GET_TASK_ALLOW.to_owned(), plist::Value::Boolean(true));
+                from.push("development signing: get-task-allow".to_owned());
+            }
+        }
+        let signature = PlannedSignature {
+            path: self.path,
+            executable: self.executable.to_owned(),
+            kind: self.kind,
+            identifier,
+            architectures: self.machine.arches.clone(),
+            flags,
+            entitlements: entitlements.as_ref().map(|entitlements| entitlements.content.clone()),
+            entitlements_from: from,
+            requirement: None,
+        };
+        let shown = if signature.path == "." { self.name.into() } else { signature.path.clone() };
+        check(&signature, &shown, entitlements.as_ref(), self.machine, &request.identity)?;
+        Ok(signature)
+    }
+}
+
+fn old_entitlements(old: &OldSignature) -> Option<Entitlements> {
+    Some(Entitlements { source: "the old signature".to_owned(), content: old.entitlements.clone()? })
+}
+
+/// Brings what the request says to the signatures it speaks of.
+fn apply(drafts: &mut [Draft<'_>], request: &SignRequest) -> Result<(), SignError> {
+    let identifiers: Vec<String> = drafts.iter().map(|draft| draft.default_identifier.clone()).collect();
+    let resolve = |scope: &Scope, drafts: &[Draft<'_>]| {
+        let candidates: Vec<Candidate<'_>> = drafts
+            .iter()
+            .zip(&identifiers)
+            .map(|(draft, identifier)| Candidate {
+                path: &draft.path,
+                executable: draft.executable,
+                name: &draft.name,
+                identifier,
+            })
+            .collect();
+        scope.resolve(&candidates)
+    };
+    for (scope, entitlements) in &request.entitlements {
+        let index = resolve(scope, drafts)?;
+        let draft = &mut drafts[index];
+        if !draft.kind.is_program() {
+            let what = draft.kind.describe().to_owned();
+            return Err(SignError::EntitlementsOnLibrary { path: draft.path.clone(), what });
+        }
+        if draft.entitlements.replace(entitlements.clone()).is_some() {
+            return Err(SignError::Twice { what: "entitlements", path: draft.path.clone() });
+        }
+    }
+    for (scope, identifier) in &request.identifiers {
+        let index = resolve(scope, drafts)?;
+        let draft = &mut drafts[index];
+        if draft.identifier.replace(identifier.clone()).is_some() {
+            return Err(SignError::Twice { what: "identifiers", path: draft.path.clone() });
+        }
+    }
+    let mut named = BTreeSet::new();
+    for (scope, flags) in &request.flags {
+        let Some(scope) = scope else { continue };
+        let index = resolve(scope, drafts)?;
+        if !named.insert(index) {
+            return Err(SignError::Twice { what: "flags", path: drafts[index].path.clone() });
+        }
+        drafts[index].flags = Some(*flags);
+    }
+    // What is said of one piece of code wins over what is said of all.
+    for (_, flags) in request.flags.iter().filter(|(scope, _)| scope.is_none()) {
+        for (index, draft) in drafts.iter_mut().enumerate() {
+            if draft.kind.is_program() && !named.contains(&index) {
+                draft.flags = Some(draft.flags.unwrap_or_default().with(*flags));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What can be said of entitlements before there is anything to sign. `shown` is the bundle, for the message.
+///
+/// # Errors
+/// Where the kind of code or the identity cannot have one of them.
+pub fn check_entitlements(
+    kind: CodeKind,
+    entitlements: &Entitlements,
+    identity: &Identity,
+    shown: &Utf8Path,
+) -> Result<(), SignError> {
+    if kind == CodeKind::Service && entitlements.allows(INHERIT) {
+        return Err(SignError::InheritOnService { path: shown.to_owned() });
+    }
+    match (identity, entitlements.restricted()) {
+        (Identity::AdHoc, Some(key)) => Err(SignError::Restricted { path: shown.to_owned(), key: key.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+/// What an identity cannot stand for.
+fn check(
+    signature: &PlannedSignature,
+    shown: &Utf8Path,
+    entitlements: Option<&Entitlements>,
+    machine: &Machine,
+    identity: &Identity,
+) -> Result<(), SignError> {
+    let path = || shown.to_owned();
+    if let Some(entitlements) = entitlements {
+        check_entitlements(signature.kind, entitlements, identity, shown)?;
+    }
+    let validated = [(CodeFlags::RUNTIME, "runtime"), (CodeFlags::LIBRARY, "library")];
+    let validates = validated.into_iter().find(|(flag, _)| signature.flags.contains(*flag));
+    if let (Some((_, flag)), true, Some(library), Identity::AdHoc) =
+        (validates, signature.kind.is_program(), &machine.bundled_library, identity)
+        && !entitlements.is_some_and(|entitlements| entitlements.allows(DISABLE_LIBRARY_VALIDATION))
+    {
+        return Err(SignError::LibraryValidation { path: path(), library: library.clone(), flag });
+    }
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! Scopes: how a person names one piece of code in a bundle.
+
+use std::str::FromStr;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
+
+use super::SignError;
+
+/// A name for one signature in a bundle: `.` for the bundle itself, a path inside it (`Contents/XPCServices/greeter.xpc`), or, where
+/// that is unambiguous, the name (`greeter.xpc`, `greeter`) or the identifier of what is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Scope(String);
+
+/// What a scope may match.
+pub(super) struct Candidate<'a> {
+    /// Relative to the bundle; `.` for itself.
+    pub path: &'a Utf8Path,
+    /// Its main executable, relative to the bundle.
+    pub executable: &'a Utf8Path,
+    /// The name of its folder or file.
+    pub name: &'a str,
+    /// `CFBundleIdentifier`, or what a bare file is signed as.
+    pub identifier: &'a str,
+}
+
+impl Scope {
+    /// The bundle that is signed.
+    pub fn main() -> Self {
+        Self(".".to_owned())
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Finds what is meant among `candidates`.
+    pub(super) fn resolve(&self, candidates: &[Candidate<'_>]) -> Result<usize, SignError> {
+        let path = Utf8Path::new(&self.0);
+        let exact = |candidate: &Candidate<'_>| candidate.path == path || candidate.executable == path;
+        if let Some(index) = candidates.iter().position(exact) {
+            return Ok(index);
+        }
+        let named = |candidate: &Candidate<'_>| {
+            [candidate.name, Utf8Path::new(candidate.name).file_stem().unwrap_or_default(), candidate.identifier]
+                .contains(&self.0.as_str())
+        };
+        let list = |candidates: &mut dyn Iterator<Item = &Candidate<'_>>| {
+            candidates.map(|candidate| format!("\n  {} ({})", candidate.path, candidate.identifier)).collect::<String>()
+        };
+        let matches: Vec<usize> = (0..candidates.len()).filter(|index| named(&candidates[*index])).collect();
+        match matches.as_slice() {
+            [only] => Ok(*only),
+            [] => Err(SignError::UnknownScope { scope: self.0.clone(), candidates: list(&mut candidates.iter()) }),
+            several => Err(SignError::AmbiguousScope {
+                scope: self.0.clone(),
+                candidates: list(&mut several.iter().map(|index| &candidates[*index])),
+            }),
+        }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = SignError;
+
+    fn from_str(text: &str) -> Result<Self, SignError> {
+        let wrong = |why| Err(SignError::BadScope { scope: text.to_owned(), why });
+        if text.is_empty() {
+            return wrong("is an empty scope: write `.` for the app itself");
+        }
+        if text.ends_with('/') {
+            return wrong("ends in `/`: name the bundle without it");
+        }
+        if text.starts_with('/') {
+            return wrong(
+                "is absolute: scopes are paths inside of the bundle, such as Contents/XPCServices/greeter.xpc",
+            );
+        }
+        let path: Utf8PathBuf = text.strip_prefix("./").unwrap_or(text).into();
+        if path.components().any(|part| part == camino::Utf8Component::ParentDir) {
+            return wrong("leads out of the bundle");
+        }
+        Ok(Self(path.into_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidates() -> [Candidate<'static>; 3] {
+        let candidate = |path: &'static str, executable: &'static str, name, identifier| Candidate {
+            path: Utf8Path::new(path),
+            executable: Utf8Path::new(executable),
+            name,
+            identifier,
+        };
+        [
+            candidate(".", "Contents/MacOS/demo", "Demo.app", "com.example.demo"),
+            candidate(
+                "Contents/XPCServices/a.xpc",
+                "Contents/XPCServices/a.xpc/Contents/MacOS/a",
+                "a.xpc",
+                "com.example.a",
+            ),
+            candidate("Contents/MacOS/a", "Contents/MacOS/a", "a", "a"),
+        ]
+    }
+
+    #[test]
+    fn paths_names_and_identifiers_are_found() {
+        for (text, index) in [
+            (".", 0),
+            ("Demo", 0),
+            ("com.example.demo", 0),
+            ("Contents/MacOS/demo", 0),
+            ("a.xpc", 1),
+            ("./Contents/XPCServices/a.xpc", 1),
+            ("com.example.a", 1),
+            ("Contents/MacOS/a", 2),
+        ] {
+            assert_eq!(text.parse::<Scope>().unwrap().resolve(&candidates()).unwrap(), index, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_what_there_is() {
+        let error =
+            |text: &str| text.parse::<Scope>().and_then(|scope| scope.resolve(&candidates())).unwrap_err().to_string();
+        assert!(error("Contents/XPCServices/a.xpc/").contains("ends in `/`"));
+        assert!(error("/tmp/Demo.app").contains("absolute"));
+        assert!(error("Contents/../..").contains("out of the bundle"));
+        assert!(error("b.xpc").contains("Contents/XPCServices/a.xpc (com.example.a)"));
+        assert!(error("a").contains("may mean any of"));
+    }
+}

@@ -1,0 +1,95 @@
+//! Writing `CodeResources`.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use apple_codesign::cryptography::{Digest as CodeDigest, MultiDigest};
+use apple_codesign::{AppleCodesignError, CodeResources, CodeResourcesRule, FilesFlavor, SignedMachOInfo};
+use camino::{Utf8Path, Utf8PathBuf};
+use sha1::{Digest as _, Sha1};
+use sha2::Sha256;
+
+use super::SignError;
+use super::rules::Rule;
+use super::walk::{EntryKind, Node, Required};
+
+/// The seal of a bundle, given the signatures that its nested code has got by now, by the path of the executable.
+pub(super) fn seal(
+    root: &Utf8Path,
+    node: &Node,
+    signed: &BTreeMap<Utf8PathBuf, SignedMachOInfo>,
+) -> Result<Vec<u8>, SignError> {
+    let failed = |source| SignError::signer(&node.path, source);
+    let mut seal = CodeResources::default();
+    let (first, second) = node.rules.all();
+    for rule in first {
+        seal.add_rule(translate(rule).map_err(|source| failed(*source))?);
+    }
+    for rule in second {
+        seal.add_rule2(translate(rule).map_err(|source| failed(*source))?);
+    }
+    let second_flavor = if node.machine.needs_sha1 { FilesFlavor::Rules2WithSha1 } else { FilesFlavor::Rules2 };
+    for entry in &node.entries {
+        let name = &entry.name;
+        match &entry.kind {
+            EntryKind::Symlink { target } => seal.seal_symlink(name, target),
+            EntryKind::File { first, second } => {
+                let hashes = Hashes::of(&root.join(&entry.path))?;
+                if let Some(Required(required)) = second {
+                    seal.seal_regular_file(second_flavor, name, hashes.digests(), !required).map_err(failed)?;
+                }
+                if let Some(Required(required)) = first {
+                    seal.seal_regular_file(FilesFlavor::Rules, name, hashes.digests(), !required).map_err(failed)?;
+                }
+            }
+            EntryKind::Code { executable, optional, first } => {
+                let info = signed.get(executable).ok_or_else(|| failed(AppleCodesignError::BinaryNoCodeSignature))?;
+                seal.seal_macho(name, info, *optional).map_err(failed)?;
+                if let Some(Required(required)) = first {
+                    let hashes = Hashes::of(&root.join(&entry.path))?;
+                    seal.seal_regular_file(FilesFlavor::Rules, name, hashes.digests(), !required).map_err(failed)?;
+                }
+            }
+        }
+    }
+    let mut bytes = Vec::new();
+    seal.to_writer_xml(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+fn translate(rule: Rule) -> Result<CodeResourcesRule, Box<AppleCodesignError>> {
+    let mut translated = CodeResourcesRule::new(rule.pattern)?;
+    translated.nested = rule.nested;
+    translated.omit = rule.omit;
+    translated.optional = rule.optional;
+    translated.weight = rule.weight;
+    Ok(translated)
+}
+
+/// Both hashes of a file, made while it is read once.
+struct Hashes {
+    sha1: Vec<u8>,
+    sha256: Vec<u8>,
+}
+
+impl Hashes {
+    fn of(path: &Utf8Path) -> Result<Self, SignError> {
+        let mut file = fs_err::File::open(path)?;
+        let (mut sha1, mut sha256) = (Sha1::new(), Sha256::new());
+        let mut buffer = vec![0; 256 * 1024];
+        loop {
+            let read = file.read(&mut buffer)?;
+            let Some(chunk) = buffer.get(..read).filter(|chunk| !chunk.is_empty()) else { break };
+            sha1.update(chunk);
+            sha256.update(chunk);
+        }
+        Ok(Self { sha1: sha1.finalize().to_vec(), sha256: sha256.finalize().to_vec() })
+    }
+
+    fn digests(&self) -> MultiDigest {
+        MultiDigest {
+            sha1: CodeDigest { data: self.sha1.clone().into() },
+            sha256: CodeDigest { data: self.sha256.clone().into() },
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! The one walk over a bundle: what is code, what seals it, and what cannot be sealed.
+//!
+//! Everything that macOS would refuse later, and everything that a seal would silently leave out, is an error here, before a byte is
+//! written. Paths are relative to the outermost bundle; its own is empty.
+
+use std::io::Read as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::SignError;
+use super::machine::{Loose, Machine};
+use super::rules::RuleSet;
+use crate::anatomy::{Anatomy, Versions};
+use crate::bundle::tree;
+use crate::macho::{Content, FileKind, MachError, MachFile, MachProblem, sniff};
+
+/// No app nests its bundles this deep.
+pub(super) const MAX_DEPTH: usize = 32;
+
+/// One bundle, i.e. one `CodeResources` and one main executable.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub path: Utf8PathBuf,
+    pub content: Utf8PathBuf,
+    pub executable: Utf8PathBuf,
+    pub machine: Machine,
+    pub identifier: String,
+    pub info_bytes: Vec<u8>,
+    pub is_service: bool,
+    pub rules: &'static RuleSet,
+    /// What goes into the seal.
+    pub entries: Vec<Entry>,
+    /// Code that this bundle seals and that is no bundle.
+    pub loose: Vec<Loose>,
+    /// What an earlier signing left and this one removes.
+    pub stale: Vec<Utf8PathBuf>,
+}
+
+/// One entry of a seal.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// Relative to the content folder.
+    pub name: String,
+    /// Relative to the outermost bundle.
+    pub path: Utf8PathBuf,
+    pub kind: EntryKind,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum EntryKind {
+    /// A file, by its hashes: in the first version's list, in the second's, or in both.
+    File { first: Option<Required>, second: Option<Required> },
+    /// A symlink, by its target.
+    Symlink { target: String },
+    /// Code, by the identity that its signature gives it; and in the first version's list by its hash.
+    Code { executable: Utf8PathBuf, optional: bool, first: Option<Required> },
+}
+
+/// Whether a file may be missing later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Required(pub bool);
+
+/// Walks the bundle at `root`; the nodes come deepest first, the bundle itself last.
+pub(super) fn walk(root: &Utf8Path) -> Result<Vec<Node>, SignError> {
+    let mut walk = Walk { root, name: root.file_name().unwrap_or(root.as_str()), nodes: Vec::new() };
+    if Versions::find(root)?.is_some() {
+        walk.framework(Utf8Path::new(""), 0)?;
+    } else {
+        walk.bundle(Utf8Path::new(""), Anatomy::read(root)?, 0)?;
+    }
+    Ok(walk.nodes)
+}
+
+struct Walk<'a> {
+    root: &'a Utf8Path,
+    name: &'a str,
+    nodes: Vec<Node>,
+}
+
+/// The bundle whose seal is being written, while its folders are walked.
+struct Open {
+    content: Utf8PathBuf,
+    executable: Utf8PathBuf,
+    rules: &'static RuleSet,
+    entries: Vec<Entry>,
+    loose: Vec<Loose>,
+    depth: usize,
+}
+
+impl Open {
+    fn name_of(&self, path: &Utf8Path) -> String {
+        path.strip_prefix(&self.content).unwrap_or(path).to_string()
+    }
+}
+
+impl Walk<'_> {
+    /// How errors call a path: staging folders mean nothing to a person.
+    fn shown(&self, path: &Utf8Path) -> Utf8PathBuf {
+        if path.as_str().is_empty() { self.name.into() } else { Utf8Path::new(self.name).join(path) }
+    }
+
+    fn relative(&self, path: &Utf8Path) -> Utf8PathBuf {
+        path.strip_prefix(self.root).unwrap_or(path).to_owned()
+    }
+
+    /// A bundle in a place for code.
+    fn bundle(&mut self, path: &Utf8Path, anatomy: Anatomy, depth: usize) -> Result<(), SignError> {
+        if depth > MAX_DEPTH {
+            return Err(SignError::TooDeep(self.shown(path)));
+        }
+        let identifier =
+            anatomy.identifier().ok_or_else(|| SignError::NoIdentifier { bundle: self.shown(path) })?.to_owned();
+        let executable = anatomy.executable().ok_or_else(|| SignError::NoExecutable { bundle: self.shown(path) })?;
+        let missing =
+            || SignError::MissingExecutable { bundle: self.shown(path), executable: self.relative(&executable) };
+        if !crate::anatomy::is_file(&executable)? {
+            return Err(missing());
+        }
+        let shown = self.shown(&self.relative(&executable));
+        let machine = match self.content_of(&executable)? {
+            Content::MachO => Machine::read(&executable, &shown)?,
+            Content::Elf(machine) => return Err(SignError::Elf { path: shown, machine }),
+            Content::Other => {
+                return Err(MachError::Format { path: shown, problem: MachProblem::NotMachO }.into());
+            }
+        };
+        let content = self.relative(&anatomy.content);
+        if anatomy.has_contents() {
+            self.check_root(path)?;
+        }
+        let stale = self.stale(&anatomy)?;
+        let mut open = Open {
+            content: content.clone(),
+            executable: self.relative(&executable),
+            rules: RuleSet::of(anatomy.has_resources()?),
+            entries: Vec::new(),
+            loose: Vec::new(),
+            depth,
+        };
+        self.folder(&mut open, &content, false)?;
+        self.nodes.push(Node {
+            path: path.to_owned(),
+            content,
+            executable: open.executable,
+            machine,
+            identifier,
+            is_service: anatomy.is_service(),
+            info_bytes: anatomy.info_bytes,
+            rules: open.rules,
+            entries: open.entries,
+            loose: open.loose,
+            stale,
+        });
+        Ok(())
+    }
+
+    /// Only `Contents` is sealed.
+    fn check_root(&self, path: &Utf8Path) -> Result<(), SignError> {
+        for (name, _) in self.list(path)? {
+            if name != "Contents" && !tree::is_litter(&name) {
+                return Err(SignError::UnsealedRoot { path: self.shown(&path.join(name)), into: "Contents/Resources" });
+            }
+        }
+        Ok(())
+    }
+
+    /// The old seal, whatever else lies beside it, and the notarization ticket, which a new signature voids.
+    fn stale(&self, anatomy: &Anatomy) -> Result<Vec<Utf8PathBuf>, SignError> {
+        let mut stale = Vec::new();
+        let content = self.relative(&anatomy.content);
+        let signature = content.join("_CodeSignature");
+        if crate::anatomy::is_folder(&self.root.join(&signature))? {
+            for (name, _) in self.list(&signature)? {
+                if name != "CodeResources" {
+                    stale.push(signature.join(name));
+                }
+            }
+        }
+        let ticket = content.join("CodeResources");
+        if fs_err::symlink_metadata(self.root.join(&ticket)).is_ok() {
+            stale.push(ticket);
+        }
+        Ok(stale)
+    }
+
+    /// Seals a folder's contents. With `settled` the code in it has its signatures already, from a bundle of its own.
+    fn folder(&mut self, open: &mut Open, folder: &Utf8Path, settled: bool) -> Result<(), SignError> {
+        for (file_name, kind) in self.list(folder)? {
+            let path = folder.join(&file_name);
+            let name = open.name_of(&path);
+            if ["_CodeSignature", "CodeResources", "_MASReceipt"].contains(&name.as_str()) || path == open.executable {
+                continue;
+            }
+            let rule = open.rules.second(&name);
+            if kind.is_symlink() {
+                let target = self.symlink(&path)?;
+                if !rule.omit {
+                    open.entries.push(Entry { name, path, kind: EntryKind::Symlink { target } });
+                }
+            } else if kind.is_dir() {
+                if rule.nested && file_name.contains('.') {
+                    let executable = self.nested(&path, open.depth + 1)?;
+                    let kind = EntryKind::Code { executable, optional: rule.optional, first: None };
+                    open.entries.push(Entry { name, path, kind });
+                } else if !rule.nested && !settled && self.is_signable(&path)? {
+                    self.settle(open, &path)?;
+                } else {
+                    self.folder(open, &path, settled)?;
+                }
+            } else if kind.is_file() {
+                self.file(open, path, name, settled)?;
+            } else {
+                return Err(SignError::SpecialFile(self.shown(&path)));
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&self, open: &mut Open, path: Utf8PathBuf, name: String, settled: bool) -> Result<(), SignError> {
+        let rule = open.rules.second(&name);
+        let first = open.rules.first(&name).filter(|rule| !rule.omit).map(|rule| Required(!rule.optional));
+        let absolute = self.root.join(&path);
+        let content = self.content_of(&absolute)?;
+        if rule.nested && !rule.omit {
+            let machine = match content {
+                Content::MachO => Machine::read(&absolute, &self.shown(&path))?,
+                Content::Elf(machine) => return Err(SignError::Elf { path: self.shown(&path), machine }),
+                Content::Other => return Err(self.not_code(&open.content, &path, &absolute)?),
+            };
+            if !machine.kind.is_code() {
+                return Err(SignError::NotCode {
+                    path: self.shown(&path),
+                    what: format!("a Mach-O {}", machine.kind),
+                    place: place_of(&open.content, &path),
+                });
+            }
+            open.loose.push(Loose { path: path.clone(), machine });
+            let kind = EntryKind::Code { executable: path.clone(), optional: rule.optional, first };
+            open.entries.push(Entry { name, path, kind });
+            return Ok(());
+        }
+        if content == Content::MachO && !settled && !rule.omit {
+            // Only code is signed. Object files, symbols and damaged images among the resources are data.
+            let kind = MachFile::load(&absolute).map(|(_, file)| file.kind());
+            if kind.is_ok_and(FileKind::is_code) {
+                let machine = Machine::read(&absolute, &self.shown(&path))?;
+                open.loose.push(Loose { path: path.clone(), machine });
+            }
+        }
+        let second = (!rule.omit).then_some(Required(!rule.optional));
+        if first.is_some() || second.is_some() {
+            open.entries.push(Entry { name, path, kind: EntryKind::File { first, second } });
+        }
+        Ok(())
+    }
+
+    fn not_code(&self, content: &Utf8Path, path: &Utf8Path, absolute: &Utf8Path) -> Result<SignError, SignError> {
+        let mut start = [0; 2];
+        let read = fs_err::File::open(absolute)?.read(&mut start)?;
+        let what = if read == 2 && start == *b"#!" { "a script" } else { "not Mach-O" };
+        let place = place_of(content, path);
+        Ok(SignError::NotCode { path: self.shown(path), what: what.to_owned(), place })
+    }
+
+    /// A folder in a place for code, with a dot in its name: a bundle, or a framework around bundles. Gives the executable by whose
+    /// signature the bundle is sealed.
+    fn nested(&mut self, path: &Utf8Path, depth: usize) -> Result<Utf8PathBuf, SignError> {
+        let absolute = self.root.join(path);
+        if Versions::find(&absolute)?.is_some() {
+            return self.framework(path, depth);
+        }
+        let anatomy = Anatomy::find(&absolute)?.ok_or_else(|| SignError::DottedFolder { path: self.shown(path) })?;
+        let executable = anatomy.executable().map(|executable| self.relative(&executable));
+        self.bundle(path, anatomy, depth)?;
+        Ok(executable.unwrap_or_default())
+    }
+
+    /// A framework: each version is a bundle, and around them there are symlinks only.
+    fn framework(&mut self, path: &Utf8Path, depth: usize) -> Result<Utf8PathBuf, SignError> {
+        let shown = self.shown(path);
+        let unsound = |why: String| SignError::Framework { path: shown.clone(), why };
+        let versions =
+            Versions::find(&self.root.join(path))?.ok_or_else(|| unsound("it has no Versions".to_owned()))?;
+        let current = versions.current.clone().ok_or_else(|| {
+            unsound(
+                "`Versions/Current` is no symlink to one of its versions; was it copied with its symlinks flattened?"
+                    .to_owned(),
+            )
+        })?;
+        for (name, kind) in self.list(path)? {
+            let inner = path.join(&name);
+            if name == "Versions" || tree::is_litter(&name) {
+                continue;
+            }
+            if !kind.is_symlink() {
+                return Err(unsound(format!(
+                    "`{name}` is no symlink into `Versions/Current`, and nothing would seal it"
+                )));
+            }
+            let target = fs_err::read_link(self.root.join(&inner))?;
+            if !versions.is_sound_link(&name, &target) {
+                let target = target.display();
+                return Err(unsound(format!("`{name}` points at `{target}` and should at `Versions/Current/{name}`")));
+            }
+        }
+        for (name, kind) in self.list(&path.join("Versions"))? {
+            if !kind.is_dir() && name != "Current" && !tree::is_litter(&name) {
+                return Err(unsound(format!("`Versions/{name}` is no version, and nothing would seal it")));
+            }
+        }
+        let mut sealing = None;
+        for version in &versions.all {
+            let anatomy = Anatomy::find(version)?;
+            let anatomy =
+                anatomy.ok_or_else(|| unsound(format!("`{}` has no Resources/Info.plist", self.relative(version))))?;
+            if *version == current {
+                sealing = anatomy.executable().map(|executable| self.relative(&executable));
+            }
+            self.bundle(&self.relative(version), anatomy, depth)?;
+        }
+        sealing.ok_or_else(|| SignError::NoExecutable { bundle: shown.clone() })
+    }
+
+    /// Whether a folder among the resources is a bundle with code in it. One without is a folder of files like any other.
+    fn is_signable(&self, path: &Utf8Path) -> Result<bool, SignError> {
+        let Ok(Some(anatomy)) = Anatomy::find(&self.root.join(path)) else { return Ok(false) };
+        let launched = anatomy.is_service() || matches!(path.extension(), Some("app" | "appex"));
+        if anatomy.package_type() == Some("dSYM") || anatomy.identifier().is_none() {
+            return Ok(false);
+        }
+        match anatomy.executable() {
+            Some(executable) if crate::anatomy::is_file(&executable)? => {
+                Ok(self.content_of(&executable)? == Content::MachO || launched)
+            }
+            // A program without a program in it is a mistake; a bundle of resources that kept its key is not.
+            Some(_) => Ok(launched),
+            None => Ok(false),
+        }
+    }
+
+    /// A bundle among the resources: signed like any other, and then sealed file by file, its own seal with it.
+    fn settle(&mut self, open: &mut Open, path: &Utf8Path) -> Result<(), SignError> {
+        let before = self.nodes.len();
+        self.bundle(path, Anatomy::read(&self.root.join(path))?, open.depth + 1)?;
+        let (content, stale) = {
+            let nodes = &self.nodes[before..];
+            let content: Vec<_> = nodes.iter().map(|node| node.content.clone()).collect();
+            (content, nodes.iter().flat_map(|node| node.stale.clone()).collect::<Vec<_>>())
+        };
+        self.folder(open, path, true)?;
+        open.entries.retain(|entry| !stale.iter().any(|stale| entry.path.starts_with(stale)));
+        for content in content {
+            let seal = content.join("_CodeSignature/CodeResources");
+            if !open.entries.iter().any(|entry| entry.path == seal) {
+                let name = open.name_of(&seal);
+                self.file_to_be(open, seal, name);
+            }
+        }
+        Ok(())
+    }
+
+    /// A seal that signing is going to write.
+    fn file_to_be(&self, open: &mut Open, path: Utf8PathBuf, name: String) {
+        let first = open.rules.first(&name).filter(|rule| !rule.omit).map(|rule| Required(!rule.optional));
+        let rule = open.rules.second(&name);
+        let second = (!rule.omit).then_some(Required(!rule.optional));
+        open.entries.push(Entry { name, path, kind: EntryKind::File { first, second } });
+    }
+
+    /// A symlink's target, if macOS would accept it: inside of the outermost bundle, or the system's.
+    fn symlink(&self, path: &Utf8Path) -> Result<String, SignError> {
+        let target = fs_err::read_link(self.root.join(path))?;
+        let target = target.to_str().ok_or_else(|| SignError::NotUtf8(target.to_string_lossy().into_owned()))?;
+        if !crate::anatomy::is_allowed_target(path, Utf8Path::new(target)) {
+            return Err(SignError::SymlinkOutside { path: self.shown(path), target: target.to_owned() });
+        }
+        Ok(target.to_owned())
+    }
+
+    /// A folder's entries in the order of their names.
+    fn list(&self, folder: &Utf8Path) -> Result<Vec<(String, std::fs::FileType)>, SignError> {
+        let mut entries = Vec::new();
+        for entry in fs_err::read_dir(self.root.join(folder))? {
+            let entry = entry?;
+            let name = entry.file_name().into_string();
+            let name =
+                name.map_err(|name| SignError::NotUtf8(format!("{}/{}", self.shown(folder), name.to_string_lossy())))?;
+            entries.push((name, entry.file_type()?));
+        }
+        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(entries)
+    }
+
+    fn content_of(&self, path: &Utf8Path) -> Result<Content, SignError> {
+        let mut start = Vec::with_capacity(20);
+        fs_err::File::open(path)?.take(20).read_to_end(&mut start)?;
+        Ok(sniff(&start))
+    }
+}
+
+/// The folder of a file, as its bundle knows it.
+fn place_of(content: &Utf8Path, path: &Utf8Path) -> String {
+    let name = path.strip_prefix(content).unwrap_or(path);
+    match name.parent().filter(|parent| !parent.as_str().is_empty()) {
+        Some(parent) => parent.to_string(),
+        None => content.file_name().unwrap_or("Contents").to_owned(),
+    }
+}

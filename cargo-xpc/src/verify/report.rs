@@ -1,0 +1,204 @@
+//! What reading back found.
+
+use std::fmt;
+
+use camino::Utf8PathBuf;
+use serde::Serialize;
+
+use crate::macho::{Arch, CdHash, CodeFlags};
+
+/// Everything that was read, and everything that is not as sealed.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Report {
+    /// The bundle.
+    pub bundle: Utf8PathBuf,
+    /// The code that was read, deepest first.
+    pub code: Vec<VerifiedCode>,
+    /// What is not as sealed.
+    pub findings: Vec<Finding>,
+    /// What this version cannot judge, so that silence is not taken for approval.
+    pub unchecked: Vec<Unchecked>,
+    /// The processor of an ELF executable: such bundles carry no signatures, so there is nothing to verify.
+    pub elf: Option<String>,
+}
+
+/// The answer in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Everything is as sealed.
+    Valid,
+    /// Something is not.
+    Invalid,
+    /// A bundle for a system without code signing.
+    NotSigned,
+}
+
+impl Report {
+    /// The answer in one word. Warnings do not make a bundle invalid.
+    pub fn verdict(&self) -> Verdict {
+        if self.elf.is_some() {
+            Verdict::NotSigned
+        } else if self.errors().next().is_some() {
+            Verdict::Invalid
+        } else {
+            Verdict::Valid
+        }
+    }
+
+    /// The findings that make the bundle invalid.
+    pub fn errors(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Error)
+    }
+}
+
+/// One piece of code that was read back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct VerifiedCode {
+    /// The Mach-O file, relative to the bundle.
+    pub path: Utf8PathBuf,
+    /// The name in the signature.
+    pub identifier: String,
+    /// Its flags.
+    pub flags: CodeFlags,
+    /// Whether no certificate stands behind the signature.
+    pub ad_hoc: bool,
+    /// The signer's team.
+    pub team_id: Option<String>,
+    /// The identity of each architecture.
+    pub architectures: Vec<(Arch, CdHash)>,
+}
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Finding {
+    /// Relative to the bundle; `.` for itself.
+    pub path: Utf8PathBuf,
+    /// Where in the file, if it is one slice or one page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// What is wrong.
+    pub what: What,
+    /// Whether macOS would refuse it.
+    pub severity: Severity,
+    /// What the seal says.
+    pub expected: String,
+    /// What is there.
+    pub found: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path)?;
+        if let Some(place) = &self.place {
+            write!(f, " ({place})")?;
+        }
+        write!(f, ": {}", self.what.describe())?;
+        match (self.expected.as_str(), self.found.as_str()) {
+            ("", "") => Ok(()),
+            ("", found) => write!(f, ": {found}"),
+            (expected, "") => write!(f, ": expected {expected}"),
+            (expected, found) => write!(f, ": expected {expected}, found {found}"),
+        }
+    }
+}
+
+/// How much a finding weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The seal is broken.
+    Error,
+    /// Allowed, and probably not meant.
+    Warning,
+}
+
+/// Something that was not judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Unchecked {
+    /// Relative to the bundle.
+    pub path: Utf8PathBuf,
+    /// What was not judged, in words.
+    pub what: String,
+}
+
+/// Kinds of findings. The names are part of the JSON output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "`describe` says what each one is")]
+pub enum What {
+    Damaged,
+    Unsigned,
+    PageChanged,
+    PageCount,
+    CodeLimit,
+    ExecutableSegment,
+    InfoPlistChanged,
+    SealChanged,
+    BlobChanged,
+    BlobUnsealed,
+    BlobMissing,
+    DirectoriesDiffer,
+    FlagsContradict,
+    UnsealedBytes,
+    IdentifierDiffers,
+    ExecutableMissing,
+    SealMissing,
+    SealDamaged,
+    FileChanged,
+    FileMissing,
+    FileAdded,
+    FileOmitted,
+    SymlinkChanged,
+    SymlinkOutside,
+    KindChanged,
+    NotCode,
+    NestedDiffers,
+    NestedUnsealed,
+    UnsealedRoot,
+    StrayFile,
+    Framework,
+}
+
+impl What {
+    /// In words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Damaged => "cannot be read",
+            Self::Unsigned => "is not signed",
+            Self::PageChanged => "a page of code was changed after signing",
+            Self::PageCount => "the signature covers another number of pages",
+            Self::CodeLimit => "the signature does not cover all of the code",
+            Self::ExecutableSegment => "the signature describes another executable segment",
+            Self::InfoPlistChanged => "Info.plist is not the one that was signed",
+            Self::SealChanged => "CodeResources is not the one that was signed",
+            Self::BlobChanged => "a part of the signature was changed",
+            Self::BlobUnsealed => "a part of the signature is not sealed by it",
+            Self::BlobMissing => "a part of the signature is missing",
+            Self::DirectoriesDiffer => "the signatures of one file contradict each other",
+            Self::FlagsContradict => "the flags contradict the signature",
+            Self::UnsealedBytes => "bytes that no signature covers are not empty",
+            Self::IdentifierDiffers => "the signature carries another identifier than Info.plist",
+            Self::ExecutableMissing => "the main executable is missing",
+            Self::SealMissing => "has no CodeResources",
+            Self::SealDamaged => "CodeResources cannot be read",
+            Self::FileChanged => "was changed after signing",
+            Self::FileMissing => "was removed after signing",
+            Self::FileAdded => "was added after signing",
+            Self::FileOmitted => "is left out of the seal by a rule of the bundle's own",
+            Self::SymlinkChanged => "points elsewhere than when it was signed",
+            Self::SymlinkOutside => "is a symlink that leaves the bundle",
+            Self::KindChanged => "is something else than what was signed",
+            Self::NotCode => "is no code, in a place for code",
+            Self::NestedDiffers => "is not the code that was sealed",
+            Self::NestedUnsealed => "is code that the seal does not identify",
+            Self::UnsealedRoot => "stands at the root of a bundle, where nothing is sealed",
+            Self::StrayFile => "stands beside the seal, where nothing is sealed",
+            Self::Framework => "is no sound framework",
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The rules that a seal states about itself.
+
+use plist::{Dictionary, Value};
+use regex::Regex;
+
+/// More rules than any seal has; each costs a match a file.
+const MAX_RULES: usize = 256;
+
+/// What the seal says about the paths that a rule matches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// Code, sealed by its own signature.
+    pub nested: bool,
+    /// Not sealed.
+    pub omit: bool,
+}
+
+/// The rules of one seal, heaviest first.
+#[derive(Debug)]
+pub(super) struct Rules(Vec<(Regex, f64, Verdict)>);
+
+impl Rules {
+    pub(super) fn parse(rules: &Dictionary) -> Result<Self, String> {
+        if rules.len() > MAX_RULES {
+            return Err(format!("{} rules", rules.len()));
+        }
+        let mut parsed = Vec::new();
+        for (pattern, value) in rules {
+            let regex = Regex::new(pattern).map_err(|error| format!("rule `{pattern}`: {error}"))?;
+            let (weight, verdict) = match value {
+                Value::Boolean(true) => (1.0, Verdict::default()),
+                Value::Boolean(false) => (1.0, Verdict { omit: true, ..Verdict::default() }),
+                Value::Dictionary(rule) => {
+                    let is = |key: &str| rule.get(key).and_then(Value::as_boolean) == Some(true);
+                    let weight = rule.get("weight").map_or(Some(1.0), number);
+                    let weight = weight.ok_or_else(|| format!("rule `{pattern}` has a weight that is no number"))?;
+                    (weight, Verdict { nested: is("nested"), omit: is("omit") })
+                }
+                _ => return Err(format!("rule `{pattern}` is neither a boolean nor a dictionary")),
+            };
+            parsed.push((regex, weight, verdict));
+        }
+        parsed.sort_by(|a, b| b.1.total_cmp(&a.1));
+        Ok(Self(parsed))
+    }
+
+    /// What the seal says about `name`; `None` where no rule matches, which leaves the path unsealed.
+    pub(super) fn decide(&self, name: &str) -> Option<Verdict> {
+        self.0.iter().find(|(regex, ..)| regex.is_match(name)).map(|(.., verdict)| *verdict)
+    }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Real(number) => Some(*number),
+        Value::Integer(number) => Some(number.as_signed()? as f64),
+        _ => None,
+    }
+}
+
+/// Whether every seal may leave this name out. Rules are the bundle's own statement: one that omits more would hide changes.
+pub(super) fn may_be_omitted(name: &str) -> bool {
+    let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
+    match file {
+        ".DS_Store" => true,
+        "Info.plist" | "PkgInfo" => folder.is_empty(),
+        "locversion.plist" => folder.ends_with(".lproj"),
+        _ => false,
+    }
+}

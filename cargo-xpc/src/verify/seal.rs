@@ -1,0 +1,118 @@
+//! Reading `CodeResources`.
+
+use std::collections::BTreeMap;
+
+use plist::{Dictionary, Value};
+
+use super::rules::Rules;
+use crate::property_list;
+
+/// A seal, read.
+#[derive(Debug)]
+pub(super) struct Seal {
+    /// The first version's list: SHA-1 only.
+    pub files: BTreeMap<String, OldEntry>,
+    /// The second version's list, which is the one that counts.
+    pub files2: BTreeMap<String, Entry>,
+    /// The second version's rules.
+    pub rules2: Rules,
+}
+
+/// An entry of the first version.
+#[derive(Debug)]
+pub(super) struct OldEntry {
+    pub sha1: Vec<u8>,
+    pub optional: bool,
+}
+
+/// An entry of the second version.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    pub sha1: Option<Vec<u8>>,
+    pub sha256: Option<Vec<u8>>,
+    pub symlink: Option<String>,
+    pub cdhash: Option<Vec<u8>>,
+    pub requirement: Option<String>,
+    pub optional: bool,
+}
+
+impl Seal {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let root = property_list::read(bytes)?;
+        let part = |key: &str| root.get(key).and_then(Value::as_dictionary);
+        let rules2 = part("rules2").ok_or("it has no `rules2`: it was made by a system before 10.9.5; sign it anew")?;
+        let files2 = part("files2").ok_or("it has no `files2`")?;
+        let mut seal = Self { files: BTreeMap::new(), files2: BTreeMap::new(), rules2: Rules::parse(rules2)? };
+        for (name, value) in part("files").into_iter().flatten() {
+            seal.files
+                .insert(name.clone(), OldEntry::parse(value).ok_or_else(|| format!("entry `{name}` of `files`"))?);
+        }
+        for (name, value) in files2 {
+            seal.files2.insert(name.clone(), Entry::parse(value).ok_or_else(|| format!("entry `{name}` of `files2`"))?);
+        }
+        Ok(seal)
+    }
+}
+
+fn data(entry: &Dictionary, key: &str) -> Option<Vec<u8>> {
+    entry.get(key)?.as_data().map(<[u8]>::to_vec)
+}
+
+fn is_optional(entry: &Dictionary) -> bool {
+    entry.get("optional").and_then(Value::as_boolean) == Some(true)
+}
+
+impl OldEntry {
+    fn parse(value: &Value) -> Option<Self> {
+        match value {
+            Value::Data(sha1) => Some(Self { sha1: sha1.clone(), optional: false }),
+            Value::Dictionary(entry) => Some(Self { sha1: data(entry, "hash")?, optional: is_optional(entry) }),
+            _ => None,
+        }
+    }
+}
+
+impl Entry {
+    fn parse(value: &Value) -> Option<Self> {
+        match value {
+            Value::Data(sha1) => Some(Self { sha1: Some(sha1.clone()), ..Self::default() }),
+            Value::Dictionary(entry) => {
+                let string = |key: &str| entry.get(key)?.as_string().map(str::to_owned);
+                Some(Self {
+                    sha1: data(entry, "hash"),
+                    sha256: data(entry, "hash2"),
+                    symlink: string("symlink"),
+                    cdhash: data(entry, "cdhash"),
+                    requirement: string("requirement"),
+                    optional: is_optional(entry),
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The hashes in a requirement of the form that seals write for ad-hoc code, `cdhash H"…" or cdhash H"…"`; `None` for any other.
+pub(super) fn cdhashes(requirement: &str) -> Option<Vec<String>> {
+    let hash = |term: &str| {
+        let hash = term.trim().strip_prefix("cdhash")?.trim().strip_prefix("H\"")?.strip_suffix('"')?;
+        (hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| hash.to_ascii_lowercase())
+    };
+    // apple-codesign writes parentheses around nested alternatives; they change nothing where all is `or`.
+    requirement.replace(['(', ')'], " ").split(" or ").map(hash).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requirements_of_ad_hoc_code_are_read() {
+        let (a, b) = ("0".repeat(40), "AB".repeat(20));
+        let list = |text: String| cdhashes(&text);
+        assert_eq!(list(format!("cdhash H\"{a}\"")), Some(vec![a.clone()]));
+        assert_eq!(list(format!("(cdhash H\"{a}\") or (cdhash H\"{b}\")")), Some(vec![a.clone(), b.to_lowercase()]));
+        assert_eq!(list(format!("cdhash H\"{a}\" or anchor apple")), None);
+        assert_eq!(list("anchor apple generic".to_owned()), None);
+    }
+}

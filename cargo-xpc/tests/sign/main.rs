@@ -1,0 +1,11 @@
+//! Signing, reading back and inspecting, on real Mach-O files.
+
+mod command;
+mod fixture;
+mod hostile;
+mod inspecting;
+mod mutation;
+mod oracle;
+mod peers;
+mod refusals;
+mod requests;

@@ -1,0 +1,12 @@
+//! The whole way, on real binaries.
+
+mod bindings;
+mod building;
+mod bundles;
+mod details;
+mod embed;
+mod faults;
+mod golden;
+mod mistakes;
+mod packages;
+mod rustflags;

@@ -1,0 +1,191 @@
+use bytes::Bytes;
+
+use crate::limits::{MAX_DEPTH, MAX_MESSAGE_BYTES, MAX_VALUES};
+use crate::wire::{self, Flavour, padding};
+use crate::{Array, Date, DecodeError, Dictionary, Object, Uuid};
+
+/// Decodes a message: header, then exactly one dictionary. Data values share `input`'s memory.
+///
+/// # Errors
+/// Whatever is malformed or past one of the [`limits`](crate::limits); never a panic.
+pub fn decode_message(input: &Bytes) -> Result<(Dictionary, Flavour), DecodeError> {
+    let mut reader = Reader::new(input)?;
+    let magic = reader.take(4)?;
+    let flavour = [Flavour::Mach, Flavour::Remote]
+        .into_iter()
+        .find(|flavour| flavour.magic() == *magic)
+        .ok_or(DecodeError::BadMagic)?;
+    let version = reader.u32()?;
+    if version != wire::VERSION {
+        return Err(DecodeError::BadVersion(version));
+    }
+    let value = reader.object(1)?;
+    reader.end()?;
+    match value {
+        Object::Dictionary(dictionary) => Ok((dictionary, flavour)),
+        _ => Err(DecodeError::NotADictionary),
+    }
+}
+
+/// Decodes one value that stands without a header and fills `input`. Data values share `input`'s memory.
+///
+/// # Errors
+/// As [`decode_message`].
+pub fn decode_value(input: &Bytes) -> Result<Object, DecodeError> {
+    let mut reader = Reader::new(input)?;
+    let value = reader.object(1)?;
+    reader.end()?;
+    Ok(value)
+}
+
+struct Reader<'a> {
+    input: &'a Bytes,
+    offset: usize,
+    values: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn new(input: &'a Bytes) -> Result<Self, DecodeError> {
+        if input.len() > MAX_MESSAGE_BYTES {
+            return Err(DecodeError::TooLarge);
+        }
+        Ok(Self { input, offset: 0, values: 0 })
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.input.get(self.offset..).unwrap_or_default()
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
+        let rest = self.rest();
+        let taken = rest
+            .get(..length)
+            .ok_or_else(|| DecodeError::Truncated { offset: self.offset, needed: length.saturating_sub(rest.len()) })?;
+        self.offset += length;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
+    }
+
+    fn u32(&mut self) -> Result<u32, DecodeError> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    /// A 32-bit length or count. `usize` has at least 32 bits wherever this crate builds.
+    fn length(&mut self) -> Result<usize, DecodeError> {
+        usize::try_from(self.u32()?).map_err(|_| DecodeError::TooLarge)
+    }
+
+    fn end(&self) -> Result<(), DecodeError> {
+        match self.rest().len() {
+            0 => Ok(()),
+            left => Err(DecodeError::TrailingBytes(left)),
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Object, DecodeError> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(DecodeError::TooManyValues);
+        }
+        let offset = self.offset;
+        Ok(match self.u32()? {
+            wire::NULL => Object::Null,
+            wire::BOOL => Object::Bool(self.array::<4>()?[0] != 0),
+            wire::INT64 => Object::Int64(i64::from_le_bytes(self.array()?)),
+            wire::UINT64 => Object::Uint64(u64::from_le_bytes(self.array()?)),
+            wire::DOUBLE => Object::Double(f64::from_le_bytes(self.array()?)),
+            wire::DATE => Object::Date(Date::from_nanoseconds(i64::from_le_bytes(self.array()?))),
+            wire::UUID => Object::Uuid(Uuid::from_bytes(self.array()?)),
+            wire::DATA => Object::Data(self.data()?),
+            wire::STRING => Object::String(self.string()?),
+            wire::ARRAY => Object::Array(self.container(depth, |reader, count| {
+                let mut values = Vec::with_capacity(count);
+                for _ in 0..count {
+                    values.push(reader.object(depth + 1)?);
+                }
+                Ok(Array::from(values))
+            })?),
+            wire::DICTIONARY => Object::Dictionary(self.container(depth, |reader, count| {
+                let mut dictionary = Dictionary::new();
+                for _ in 0..count {
+                    let offset = reader.offset;
+                    let key = reader.key()?;
+                    let value = reader.object(depth + 1)?;
+                    if dictionary.insert(key, value).is_some() {
+                        return Err(DecodeError::DuplicateKey { offset });
+                    }
+                }
+                Ok(dictionary)
+            })?),
+            tag => return Err(DecodeError::UnknownType { offset, tag }),
+        })
+    }
+
+    fn data(&mut self) -> Result<Bytes, DecodeError> {
+        let length = self.length()?;
+        let bytes = self.take(length)?;
+        self.take(padding(length))?;
+        Ok(self.input.slice_ref(bytes))
+    }
+
+    fn string(&mut self) -> Result<String, DecodeError> {
+        let length = self.length()?;
+        let offset = self.offset;
+        let bytes = self.take(length)?;
+        self.take(padding(length))?;
+        match bytes.split_last() {
+            Some((0, text)) if !text.contains(&0) => text_from(text, offset),
+            _ => Err(DecodeError::BadString { offset }),
+        }
+    }
+
+    /// A key has no length of its own: it ends at its NUL.
+    fn key(&mut self) -> Result<String, DecodeError> {
+        let offset = self.offset;
+        let end = self.rest().iter().position(|byte| *byte == 0).ok_or(DecodeError::BadString { offset })?;
+        let text = self.take(end)?;
+        self.take(1 + padding(end + 1))?;
+        text_from(text, offset)
+    }
+
+    /// Reads size and count, then the values, which must fill the size exactly and cannot reach beyond it.
+    fn container<T>(
+        &mut self,
+        depth: usize,
+        values: impl FnOnce(&mut Self, usize) -> Result<T, DecodeError>,
+    ) -> Result<T, DecodeError> {
+        if depth > MAX_DEPTH {
+            return Err(DecodeError::TooDeep);
+        }
+        let offset = self.offset;
+        let size = self.length()?;
+        let start = self.offset;
+        let available = self.rest().len();
+        if size > available {
+            return Err(DecodeError::Truncated { offset: start, needed: size - available });
+        }
+        let count = self.length()?;
+        // Every value takes at least its tag, so a count that the size cannot hold is refused before memory is set
+        // aside.
+        if size < 4 || count > (size - 4) / 4 {
+            return Err(DecodeError::BadSize { offset });
+        }
+        if count > MAX_VALUES - self.values {
+            return Err(DecodeError::TooManyValues);
+        }
+        let container = values(self, count)?;
+        if self.offset - start != size {
+            return Err(DecodeError::BadSize { offset });
+        }
+        Ok(container)
+    }
+}
+
+fn text_from(bytes: &[u8], offset: usize) -> Result<String, DecodeError> {
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| DecodeError::BadString { offset })
+}

@@ -1,0 +1,152 @@
+use crate::limits::{MAX_DEPTH, MAX_MESSAGE_BYTES, MAX_VALUES};
+use crate::wire::{self, Flavour, padding};
+use crate::{Dictionary, EncodeError, Object};
+
+/// Encodes a message: header, then the dictionary.
+///
+/// # Errors
+/// What cannot be represented (a NUL in a string or key, a foreign value) or is past one of the
+/// [`limits`](crate::limits).
+pub fn encode_message(message: &Dictionary, flavour: Flavour) -> Result<Vec<u8>, EncodeError> {
+    encode_message_after(Vec::new(), message, flavour)
+}
+
+/// As [`encode_message`], behind the bytes that `buffer` already holds: a transport's own frame header.
+///
+/// # Errors
+/// As [`encode_message`].
+pub fn encode_message_after(
+    mut buffer: Vec<u8>,
+    message: &Dictionary,
+    flavour: Flavour,
+) -> Result<Vec<u8>, EncodeError> {
+    buffer.extend_from_slice(&flavour.magic());
+    buffer.extend_from_slice(&wire::VERSION.to_le_bytes());
+    let mut encoder = Encoder { start: buffer.len() - wire::HEADER_BYTES, buffer, values: 0 };
+    encoder.count_value()?;
+    encoder.dictionary(message, 1)?;
+    Ok(encoder.buffer)
+}
+
+/// Encodes one value without a header.
+///
+/// # Errors
+/// As [`encode_message`].
+pub fn encode_value(value: &Object) -> Result<Vec<u8>, EncodeError> {
+    let mut encoder = Encoder { start: 0, buffer: Vec::new(), values: 0 };
+    encoder.object(value, 1)?;
+    Ok(encoder.buffer)
+}
+
+struct Encoder {
+    buffer: Vec<u8>,
+    start: usize,
+    values: usize,
+}
+
+impl Encoder {
+    fn object(&mut self, value: &Object, depth: usize) -> Result<(), EncodeError> {
+        self.count_value()?;
+        match value {
+            Object::Null => self.tag(wire::NULL),
+            Object::Bool(value) => {
+                self.tag(wire::BOOL);
+                self.buffer.extend_from_slice(&[u8::from(*value), 0, 0, 0]);
+            }
+            Object::Int64(value) => self.fixed(wire::INT64, &value.to_le_bytes()),
+            Object::Uint64(value) => self.fixed(wire::UINT64, &value.to_le_bytes()),
+            Object::Double(value) => self.fixed(wire::DOUBLE, &value.to_le_bytes()),
+            Object::Date(value) => self.fixed(wire::DATE, &value.nanoseconds().to_le_bytes()),
+            Object::Uuid(value) => self.fixed(wire::UUID, value.as_bytes()),
+            Object::Data(bytes) => {
+                self.tag(wire::DATA);
+                self.length(bytes.len())?;
+                self.padded(bytes, 0)?;
+            }
+            Object::String(text) => {
+                if text.as_bytes().contains(&0) {
+                    return Err(EncodeError::NulInString(text.clone()));
+                }
+                self.tag(wire::STRING);
+                self.length(text.len() + 1)?;
+                self.padded(text.as_bytes(), 1)?;
+            }
+            Object::Array(array) => {
+                let size = self.open(wire::ARRAY, array.len(), depth)?;
+                for value in array {
+                    self.object(value, depth + 1)?;
+                }
+                self.close(size)?;
+            }
+            Object::Dictionary(dictionary) => self.dictionary(dictionary, depth)?,
+            Object::Foreign(kind) => return Err(EncodeError::Unsendable(*kind)),
+        }
+        Ok(())
+    }
+
+    fn dictionary(&mut self, dictionary: &Dictionary, depth: usize) -> Result<(), EncodeError> {
+        let size = self.open(wire::DICTIONARY, dictionary.len(), depth)?;
+        for (key, value) in dictionary.iter() {
+            if key.as_bytes().contains(&0) {
+                return Err(EncodeError::NulInKey(key.to_owned()));
+            }
+            self.padded(key.as_bytes(), 1)?;
+            self.object(value, depth + 1)?;
+        }
+        self.close(size)
+    }
+
+    fn count_value(&mut self) -> Result<(), EncodeError> {
+        self.values += 1;
+        if self.values > MAX_VALUES { Err(EncodeError::TooManyValues) } else { self.check_size(0) }
+    }
+
+    /// Fails before anything larger than the limit is allocated.
+    fn check_size(&self, more: usize) -> Result<(), EncodeError> {
+        let used = self.buffer.len() - self.start;
+        if more > MAX_MESSAGE_BYTES.saturating_sub(used) { Err(EncodeError::TooLarge) } else { Ok(()) }
+    }
+
+    fn tag(&mut self, tag: u32) {
+        self.buffer.extend_from_slice(&tag.to_le_bytes());
+    }
+
+    fn fixed(&mut self, tag: u32, body: &[u8]) {
+        self.tag(tag);
+        self.buffer.extend_from_slice(body);
+    }
+
+    fn length(&mut self, length: usize) -> Result<(), EncodeError> {
+        let length = u32::try_from(length).map_err(|_| EncodeError::TooLarge)?;
+        self.buffer.extend_from_slice(&length.to_le_bytes());
+        Ok(())
+    }
+
+    /// Bytes, `nul` (0 or 1) terminators, and zeros up to a multiple of four.
+    fn padded(&mut self, bytes: &[u8], nul: usize) -> Result<(), EncodeError> {
+        let zeros = nul + padding(bytes.len() + nul);
+        self.check_size(bytes.len().saturating_add(zeros))?;
+        self.buffer.extend_from_slice(bytes);
+        self.buffer.extend_from_slice(&[0; 4][..zeros]);
+        Ok(())
+    }
+
+    /// Starts a container; the returned offset is where its size goes once it is known.
+    fn open(&mut self, tag: u32, count: usize, depth: usize) -> Result<usize, EncodeError> {
+        if depth > MAX_DEPTH {
+            return Err(EncodeError::TooDeep);
+        }
+        self.tag(tag);
+        let size = self.buffer.len();
+        self.length(0)?;
+        self.length(count)?;
+        Ok(size)
+    }
+
+    fn close(&mut self, size: usize) -> Result<(), EncodeError> {
+        self.check_size(0)?;
+        let bytes = u32::try_from(self.buffer.len() - size - 4).map_err(|_| EncodeError::TooLarge)?;
+        self.buffer[size..size + 4].copy_from_slice(&bytes.to_le_bytes());
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+//! The values that XPC messages are made of, and their wire encoding.
+//!
+//! [`Object`] is one value, [`Dictionary`] what every message is. Both are plain owned Rust data: they can be built,
+//! compared, cloned and stored without a connection. Bytes ([`Object::Data`]) are reference-counted slices, so that a
+//! large blob decoded from a receive buffer is not copied.
+//!
+//! ```
+//! use xpc_object::{Dictionary, ValueError};
+//!
+//! let message = Dictionary::new().with("name", "Rust").with("count", 3_u64);
+//! assert_eq!(message.string("name")?, "Rust");
+//!
+//! // A getter tells a value that is not there from one of another type.
+//! assert!(matches!(message.string("title"), Err(ValueError::Missing { .. })));
+//! assert!(matches!(message.int64("count"), Err(ValueError::WrongType { .. })));
+//! # Ok::<(), ValueError>(())
+//! ```
+//!
+//! # Encoding
+//! [`encode_message`] and [`decode_message`] write and read version 5 of XPC's encoding, in either of its two header
+//! [`Flavour`]s; [`encode_value`] and [`decode_value`] do so for one value without a header. Decoding is safe on
+//! hostile input: sizes are checked before anything is allocated for them, and the constants in [`limits`] bound the
+//! rest.
+
+#![forbid(unsafe_code)]
+
+mod array;
+mod debug;
+mod decode;
+mod dictionary;
+mod encode;
+mod error;
+pub mod limits;
+mod scalar;
+mod value;
+mod wire;
+
+pub use array::Array;
+pub use bytes::Bytes;
+pub use decode::{decode_message, decode_value};
+pub use dictionary::Dictionary;
+pub use encode::{encode_message, encode_message_after, encode_value};
+pub use error::{DecodeError, EncodeError, ValueError};
+pub use scalar::{Date, ParseUuidError, Uuid};
+pub use value::{Object, Type};
+pub use wire::Flavour;

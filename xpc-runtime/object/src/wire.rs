@@ -1,0 +1,39 @@
+//! The numbers of encoding version 5. Everything is little-endian and padded with zeros to four bytes.
+
+pub(crate) const NULL: u32 = 0x1000;
+pub(crate) const BOOL: u32 = 0x2000;
+pub(crate) const INT64: u32 = 0x3000;
+pub(crate) const UINT64: u32 = 0x4000;
+pub(crate) const DOUBLE: u32 = 0x5000;
+pub(crate) const DATE: u32 = 0x7000;
+pub(crate) const DATA: u32 = 0x8000;
+pub(crate) const STRING: u32 = 0x9000;
+pub(crate) const UUID: u32 = 0xa000;
+pub(crate) const ARRAY: u32 = 0xe000;
+pub(crate) const DICTIONARY: u32 = 0xf000;
+
+pub(crate) const VERSION: u32 = 5;
+pub(crate) const HEADER_BYTES: usize = 8;
+
+/// Which of the two known headers stands before a message. Both carry the same values after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flavour {
+    /// `CPX@`: messages between processes of one machine.
+    Mach,
+    /// `42 37 13 42`: messages of RemoteXPC, between machines. Its 24-byte wrapper belongs to the transport.
+    Remote,
+}
+
+impl Flavour {
+    pub(crate) const fn magic(self) -> [u8; 4] {
+        match self {
+            Self::Mach => *b"CPX@",
+            Self::Remote => [0x42, 0x37, 0x13, 0x42],
+        }
+    }
+}
+
+/// How many zeros follow `len` bytes.
+pub(crate) const fn padding(len: usize) -> usize {
+    (4 - len % 4) % 4
+}

@@ -1,0 +1,66 @@
+//! How this process reaches the launcher: it was launched and inherited a socket, or an ancestor of it owns the domain,
+//! or it is the owner itself.
+
+use std::env;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
+
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::process::getppid;
+
+use crate::{bundle, credentials, launcher, socket};
+
+/// Tells a launched service its end of the bootstrap socket: `<descriptor>:<process id of the launcher>`.
+pub(crate) const VARIABLE: &str = "XPC_RUNTIME_BOOTSTRAP";
+/// From a service: it took one connection over.
+pub(crate) const ACCEPTED: &[u8] = b"\x01";
+/// From a service, before a name, with a socket: connect it to that service. From the launcher, alone, with a socket: a
+/// new connection.
+pub(crate) const CONNECT: &[u8] = b"\x02";
+
+/// Hands one end of a connection on to the service of this name, which is launched if need be.
+pub(crate) fn connect(name: &Arc<str>, socket: OwnedFd) -> Result<(), Errno> {
+    match inherited().or_else(owner) {
+        Some(bootstrap) => socket::send_packet(bootstrap, &[CONNECT, name.as_bytes()].concat(), Some(socket.as_fd())),
+        None => {
+            launcher::launcher().connect(name.clone(), socket);
+            Ok(())
+        }
+    }
+}
+
+/// The socket to another process of the app that launches services. Asked once: a process that has begun to launch goes
+/// on.
+fn owner() -> Option<&'static OwnedFd> {
+    static OWNER: OnceLock<Option<OwnedFd>> = OnceLock::new();
+    OWNER.get_or_init(|| launcher::find_owner(bundle::path()?)).as_ref()
+}
+
+/// The bootstrap socket that a launcher gave this process.
+pub(crate) fn inherited() -> Option<&'static OwnedFd> {
+    static BOOTSTRAP: OnceLock<Option<OwnedFd>> = OnceLock::new();
+    BOOTSTRAP.get_or_init(|| take(&env::var(VARIABLE).ok()?)).as_ref()
+}
+
+/// A process that a service starts inherits the variable, not the socket: the number may mean anything there, so it
+/// counts only if it is a socket that this process's own parent made.
+fn take(variable: &str) -> Option<OwnedFd> {
+    let (descriptor, launcher) = variable.split_once(':')?;
+    let descriptor: i32 = descriptor.parse().ok().filter(|descriptor| *descriptor > 2)?;
+    let launcher: u32 = launcher.parse().ok()?;
+    if getppid()?.as_raw_nonzero().get().cast_unsigned() != launcher {
+        return None;
+    }
+    // SAFETY: a launcher passes exactly this descriptor to this process for this purpose, nothing else owns it, and the
+    // caller's `OnceLock` takes it once. If the variable was forged the number may be closed or someone else's: then
+    // the next call fails and it is given back unclosed.
+    let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    let ours = credentials::maker(&socket).is_some_and(|maker| maker.pid == launcher);
+    if !ours || fcntl_setfd(&socket, FdFlags::CLOEXEC).is_err() {
+        // Not ours: it must not be closed.
+        std::mem::forget(socket);
+        return None;
+    }
+    debug_assert_eq!(socket.as_raw_fd(), descriptor);
+    Some(socket)
+}

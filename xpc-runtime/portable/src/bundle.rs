@@ -1,0 +1,199 @@
+//! Which services there are: those in the bundle that contains the running program.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use plist::{Dictionary, Value};
+
+/// Names the bundle whose services a program outside any bundle can reach: `cargo run`, `cargo test`.
+pub const BUNDLE_VARIABLE: &str = "XPC_RUNTIME_BUNDLE";
+
+/// What the launcher has to know of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Service {
+    pub executable: PathBuf,
+    pub environment: Vec<(String, String)>,
+    pub joins_session: bool,
+}
+
+/// An app's bundle and its services, read once.
+#[derive(Debug)]
+struct Bundle {
+    path: PathBuf,
+    services: HashMap<String, Result<Service, String>>,
+}
+
+/// The service of this name in this process's bundle; otherwise the reason that the connection's handler is given.
+pub(crate) fn find(name: &str) -> Result<Service, Arc<str>> {
+    match own() {
+        Ok(bundle) => bundle.find(name).map_err(Arc::from),
+        Err(reason) => Err(format!("cannot connect to {name}: {reason}").into()),
+    }
+}
+
+/// Where this process's bundle is, if it has one.
+pub(crate) fn path() -> Option<&'static Path> {
+    own().as_ref().ok().map(|bundle| bundle.path.as_path())
+}
+
+fn own() -> &'static Result<Bundle, String> {
+    static BUNDLE: OnceLock<Result<Bundle, String>> = OnceLock::new();
+    BUNDLE.get_or_init(|| {
+        let executable =
+            std::env::current_exe().map_err(|error| format!("cannot tell which program is running: {error}"))?;
+        Bundle::read(&locate(&executable, std::env::var_os(BUNDLE_VARIABLE).as_deref())?)
+    })
+}
+
+/// The innermost app that contains the program, else the one that the environment names.
+fn locate(executable: &Path, variable: Option<&OsStr>) -> Result<PathBuf, String> {
+    let containing = executable.ancestors().skip(1).find(|folder| {
+        folder.extension().is_some_and(|extension| extension == "app" || extension == "appex")
+            && folder.join("Contents").is_dir()
+    });
+    match (containing, variable) {
+        (Some(folder), _) => Ok(folder.to_owned()),
+        (None, Some(variable)) if !variable.is_empty() => Ok(variable.into()),
+        (None, _) => Err(format!(
+            "{} is not inside an app's bundle. Start the app with `cargo xpc run`, or set {BUNDLE_VARIABLE}=<path of the .app> to use the services of that bundle",
+            executable.display()
+        )),
+    }
+}
+
+impl Bundle {
+    fn read(path: &Path) -> Result<Self, String> {
+        // The launcher works in another directory than the program that named the bundle.
+        let path =
+            fs::canonicalize(path).map_err(|error| format!("cannot read the bundle {}: {error}", path.display()))?;
+        let folder = path.join("Contents/XPCServices");
+        let mut services = HashMap::new();
+        match fs::read_dir(&folder) {
+            Ok(entries) => {
+                for entry in entries {
+                    let contents = entry
+                        .map_err(|error| format!("cannot read {}: {error}", folder.display()))?
+                        .path()
+                        .join("Contents");
+                    if contents.parent().and_then(Path::extension).is_none_or(|extension| extension != "xpc") {
+                        continue;
+                    }
+                    match read_service(&contents) {
+                        Ok((name, service)) => services.insert(name, service),
+                        // One broken service does not make the others unreachable, nor its own name's error vague.
+                        Err(reason) => services.insert(contents.display().to_string(), Err(reason)),
+                    };
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(format!("cannot read {}: {error}", folder.display())),
+        }
+        Ok(Self { path, services })
+    }
+
+    fn find(&self, name: &str) -> Result<Service, String> {
+        if let Some(service) = self.services.get(name) {
+            return service.clone();
+        }
+        let mut known: Vec<_> =
+            self.services.iter().filter(|(_, service)| service.is_ok()).map(|(name, _)| name.as_str()).collect();
+        known.sort_unstable();
+        let mut reason = format!("no service named {name} in {}", self.path.display());
+        reason += &match known.as_slice() {
+            [] => ", which has no services".to_owned(),
+            known => format!("; its services are {}", known.join(", ")),
+        };
+        for broken in self.services.values().filter_map(|service| service.as_ref().err()) {
+            reason += "; ";
+            reason += broken;
+        }
+        Err(reason)
+    }
+}
+
+/// Name and description of the service whose `Contents` these are. A service that has a name but is otherwise broken is
+/// found by that name.
+fn read_service(contents: &Path) -> Result<(String, Result<Service, String>), String> {
+    let path = contents.join("Info.plist");
+    let broken = |what: &str| format!("{}: {what}", path.display());
+    let info = Value::from_file(&path).map_err(|error| broken(&error.to_string()))?;
+    let info = info.as_dictionary().ok_or_else(|| broken("not a dictionary"))?;
+    let name = text(info, "CFBundleIdentifier").ok_or_else(|| broken("no CFBundleIdentifier"))?;
+    let service = || {
+        let executable = text(info, "CFBundleExecutable").ok_or_else(|| broken("no CFBundleExecutable"))?;
+        let options = info.get("XPCService").and_then(Value::as_dictionary);
+        let mut environment = Vec::new();
+        if let Some(variables) =
+            options.and_then(|options| options.get("EnvironmentVariables")).and_then(Value::as_dictionary)
+        {
+            for (key, value) in variables {
+                let value = value
+                    .as_string()
+                    .ok_or_else(|| broken(&format!("the environment variable {key} is not a string")))?;
+                environment.push((key.clone(), value.to_owned()));
+            }
+        }
+        let joins_session =
+            options.and_then(|options| options.get("JoinExistingSession")).and_then(Value::as_boolean).unwrap_or(false);
+        Ok(Service { executable: contents.join("MacOS").join(executable), environment, joins_session })
+    };
+    Ok((name.to_owned(), service()))
+}
+
+fn text<'a>(dictionary: &'a Dictionary, key: &str) -> Option<&'a str> {
+    dictionary.get(key).and_then(Value::as_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write_service(app: &Path, name: &str, plist: &str) {
+        let contents = app.join("Contents/XPCServices").join(name).join("Contents");
+        fs::create_dir_all(&contents).unwrap();
+        fs::write(contents.join("Info.plist"), format!("<plist version=\"1.0\"><dict>{plist}</dict></plist>")).unwrap();
+    }
+
+    #[test]
+    fn a_program_inside_an_app_belongs_to_it_whatever_the_environment_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = folder.path().join("A.app");
+        let service = app.join("Contents/XPCServices/s.xpc/Contents/MacOS");
+        fs::create_dir_all(&service).unwrap();
+        for program in [app.join("Contents/MacOS/a"), service.join("s")] {
+            assert_eq!(locate(&program, Some(OsStr::new("/other.app"))), Ok(app.clone()));
+        }
+        let outside = folder.path().join("target/debug/a");
+        assert_eq!(locate(&outside, Some(OsStr::new("/other.app"))), Ok("/other.app".into()));
+        let reason = locate(&outside, None).unwrap_err();
+        assert!(reason.contains("cargo xpc run") && reason.contains("XPC_RUNTIME_BUNDLE"), "{reason}");
+    }
+
+    #[test]
+    fn services_are_found_by_identifier_and_the_rest_is_explained() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = folder.path().join("A.app");
+        write_service(
+            &app,
+            "one.xpc",
+            "<key>CFBundleIdentifier</key><string>org.one</string><key>CFBundleExecutable</key><string>exe</string>
+             <key>XPCService</key><dict><key>EnvironmentVariables</key><dict><key>A</key><string>b</string></dict><key>JoinExistingSession</key><true/></dict>",
+        );
+        write_service(&app, "two.xpc", "<key>CFBundleIdentifier</key><string>org.two</string>");
+        write_service(&app, "three.xpc", "<key>Other</key><true/>");
+        write_service(&app, "not-a-service", "<key>CFBundleIdentifier</key><string>org.four</string>");
+        let bundle = Bundle::read(&app).unwrap();
+        let executable = fs::canonicalize(&app).unwrap().join("Contents/XPCServices/one.xpc/Contents/MacOS/exe");
+        assert_eq!(
+            bundle.find("org.one"),
+            Ok(Service { executable, environment: vec![("A".into(), "b".into())], joins_session: true })
+        );
+        assert!(bundle.find("org.two").unwrap_err().contains("no CFBundleExecutable"));
+        let reason = bundle.find("org.four").unwrap_err();
+        assert!(reason.contains("its services are org.one;") && reason.contains("no CFBundleIdentifier"), "{reason}");
+        assert!(Bundle::read(&folder.path().join("missing.app")).unwrap_err().contains("missing.app"));
+    }
+}

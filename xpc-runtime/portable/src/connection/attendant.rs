@@ -1,0 +1,214 @@
+//! The attendant: the one thread that reads a connection's socket and runs its handler.
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+
+use super::core::{Core, Link, Phase, Writer};
+use super::end::Outcome;
+use super::reader::Batch;
+use super::{Connection, Event};
+use crate::frame::Frame;
+use crate::message::{Message, Reply};
+use crate::reactor::reactor;
+use crate::slot::Slot;
+use crate::{Error, lock};
+
+/// How many handler calls and reads one connection gets before the thread looks at others.
+const TURNS: usize = 64;
+
+thread_local! {
+    /// The connections whose handlers run on this thread, by address.
+    static RUNNING: RefCell<Vec<*const Core>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Core {
+    pub(super) fn runs_on_this_thread(&self) -> bool {
+        RUNNING.with_borrow(|running| running.contains(&std::ptr::from_ref(self)))
+    }
+
+    /// The reactor's call: the socket of `token` can be written or read.
+    pub(crate) fn ready(self: &Arc<Self>, token: u64, writable: bool, readable: bool) {
+        let mut state = lock(&self.state);
+        if state.link.as_ref().is_none_or(|link| link.token != token) {
+            return;
+        }
+        if writable && !state.in_handler {
+            state.writer = match state.writer {
+                Writer::Blocked => Writer::Idle,
+                other => other,
+            };
+            state = self.flush(state);
+            if matches!(state.phase, Phase::Closing) {
+                return self.close_if_done(state);
+            }
+        }
+        // Where another thread attends, it arms the socket when it is done.
+        if !state.attended {
+            if readable {
+                state.attended = true;
+                drop(state);
+                self.serve();
+            } else {
+                self.arm(&state);
+            }
+        } else if state.writer == Writer::Blocked {
+            self.arm(&state);
+        }
+    }
+
+    /// The reactor's call: the inbox has something that no socket announced.
+    pub(crate) fn attend(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        if !state.attended {
+            state.attended = true;
+            drop(state);
+            self.serve();
+        }
+    }
+
+    /// Reads the socket and runs the handler until there is nothing left or others should have a turn. Needs the role
+    /// and gives it back.
+    fn serve(self: &Arc<Self>) {
+        let mut drained = false;
+        for _ in 0..TURNS {
+            let mut state = lock(&self.state);
+            if let Some(event) = state.inbox.pop_front() {
+                state.in_handler = true;
+                let connection = state.handle.upgrade();
+                drop(state);
+                self.dispatch(connection, event);
+                let mut state = lock(&self.state);
+                state.in_handler = false;
+                drop(self.flush(state));
+                continue;
+            }
+            let Some(link) = state.link.clone() else { break };
+            if drained || matches!(state.phase, Phase::Closing) {
+                break;
+            }
+            drop(state);
+            let batch = lock(&self.reader).read(&link.socket, RecvFlags::DONTWAIT);
+            drained = batch.drained;
+            self.sort(&link, batch);
+        }
+        self.give_role_back();
+    }
+
+    /// A blocking caller's turn as the attendant: reads until its own reply is there, or something that a handler has
+    /// to see.
+    pub(super) fn lead(self: &Arc<Self>, slot: &Slot, deadline: Option<Instant>) {
+        loop {
+            let state = lock(&self.state);
+            let Some(link) = state.link.clone() else { break };
+            if !state.inbox.is_empty() || slot.is_filled() {
+                break;
+            }
+            drop(state);
+            if !wait_readable(&link.socket, deadline) {
+                break;
+            }
+            let flags = if deadline.is_some() { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
+            let batch = lock(&self.reader).read(&link.socket, flags);
+            self.sort(&link, batch);
+        }
+        self.give_role_back();
+    }
+
+    fn give_role_back(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        state.attended = false;
+        if !state.inbox.is_empty() {
+            reactor().submit(self.clone());
+        }
+        if matches!(state.phase, Phase::Closing) {
+            return self.close_if_done(state);
+        }
+        self.arm(&state);
+    }
+
+    /// Puts what was read where it belongs.
+    fn sort(self: &Arc<Self>, link: &Link, batch: Batch) {
+        let mut filled = Vec::new();
+        let mut refused = None;
+        let mut state = lock(&self.state);
+        // A link that was cancelled meanwhile has nothing more to say.
+        if state.link.as_ref().is_none_or(|current| current.token != link.token) {
+            return drop(state);
+        }
+        for frame in batch.frames {
+            match frame {
+                Frame::Hello => state.credentials = batch.credentials,
+                Frame::Refused(reason) => refused = Some(reason),
+                Frame::Message(message) => state.inbox.push_back(Event::Message(Message::new(message, None))),
+                Frame::Request(number, message) => {
+                    let reply = Reply::new(self.clone(), link.token, number);
+                    state.inbox.push_back(Event::Message(Message::new(message, Some(reply))));
+                }
+                Frame::Reply(number, message) => {
+                    filled.extend(state.pending.remove(&number).map(|slot| (slot, Ok(Message::new(message, None)))))
+                }
+                Frame::NoReply(number) => {
+                    filled.extend(state.pending.remove(&number).map(|slot| (slot, Err(Error::Interrupted))))
+                }
+            }
+        }
+        match refused {
+            Some(reason) => self.end_locked(state, Outcome::Refused(reason)),
+            None if batch.ended => self.end_locked(state, Outcome::Disconnected),
+            None => drop(state),
+        }
+        // Waking runs an executor's code. If it panicked, this connection would never be attended again.
+        let guard = AbortOnPanic;
+        for (slot, result) in filled {
+            slot.fill(result);
+        }
+        std::mem::forget(guard);
+    }
+
+    fn dispatch(self: &Arc<Self>, connection: Option<Connection>, event: Event) {
+        // Without a handle nobody is left to be told; a dropped request interrupts its sender.
+        let Some(connection) = connection else { return };
+        let last = matches!(event, Event::Invalid(_));
+        let mut handler = lock(&self.handler);
+        if let Some(handle) = handler.as_mut() {
+            RUNNING.with_borrow_mut(|running| running.push(Arc::as_ptr(self)));
+            handle(&connection, event);
+            RUNNING.with_borrow_mut(|running| running.pop());
+        }
+        if last {
+            // Nothing follows: what the handler holds goes, perhaps this connection's own last handle.
+            let handler = handler.take();
+            let keep = lock(&self.state).keep.take();
+            drop((handler, keep));
+        }
+    }
+}
+
+/// Whether the socket can be read before the deadline; without one, the read itself waits.
+fn wait_readable(socket: &OwnedFd, deadline: Option<Instant>) -> bool {
+    let Some(deadline) = deadline else { return true };
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok(left) = Timespec::try_from(left) else { return true };
+        match poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&left)) {
+            Ok(0) => return false,
+            Err(Errno::INTR) => {}
+            _ => return true,
+        }
+    }
+}
+
+/// A handler's panic was printed by the panic hook; nothing may run on as if the handler had returned.
+pub(crate) struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}

@@ -1,0 +1,168 @@
+//! Connections as their users see them; `core` is what the reactor sees.
+
+mod attendant;
+mod core;
+mod end;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use xpc_object::Dictionary;
+
+pub(crate) use self::attendant::AbortOnPanic;
+pub(crate) use self::core::Core;
+use self::end::Outcome;
+use crate::frame::{self, Kind};
+use crate::slot::{ReplyFuture, Slot};
+use crate::{Credentials, Error, Message};
+
+/// What a connection's handler is told.
+pub enum Event {
+    /// The peer sent a message.
+    Message(Message),
+    /// The service went away; the next message launches it again. Only connections made by name see this.
+    Interrupted,
+    /// The connection is over for good, and this was its last event; the text says why.
+    Invalid(Arc<str>),
+}
+
+/// What runs for each event of a connection, one at a time. A panic in it aborts the process.
+pub type Handler = Box<dyn FnMut(&Connection, Event) + Send>;
+
+/// A connection that neither sends nor receives yet. Dropping one that was accepted rejects it.
+pub struct Inactive {
+    core: Option<Arc<Core>>,
+}
+
+impl Inactive {
+    /// A connection to the service of this name in the app's bundle. Always succeeds: an unknown name makes the
+    /// connection invalid after [`activate`](Self::activate).
+    pub fn service(name: &str) -> Self {
+        Self { core: Some(Core::named(name.into())) }
+    }
+
+    pub(crate) fn accepted(core: Arc<Core>) -> Self {
+        Self { core: Some(core) }
+    }
+
+    /// Who is at the other end; known for accepted connections.
+    pub fn credentials(&self) -> Option<Credentials> {
+        self.core.as_ref().and_then(|core| core.credentials())
+    }
+
+    /// Starts the connection. An accepted one lives until either side ends it; one made by name lives as long as its
+    /// clones.
+    pub fn activate(mut self, handler: Handler) -> Connection {
+        let core = self.core.take().expect("only `activate` takes it, and consumes self");
+        let connection = Connection(Arc::new(Handle { core }));
+        connection.0.core.activate(&connection, handler);
+        connection
+    }
+}
+
+impl Drop for Inactive {
+    fn drop(&mut self) {
+        if let Some(core) = self.core.take() {
+            core.last_handle_dropped();
+        }
+    }
+}
+
+/// An active connection; clones are the same connection. When the last one goes, the connection ends once what was
+/// queued has left.
+#[derive(Clone)]
+pub struct Connection(Arc<Handle>);
+
+struct Handle {
+    core: Arc<Core>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.core.last_handle_dropped();
+    }
+}
+
+impl Connection {
+    /// Queues a message. Never blocks.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] once the connection is over; [`Error::Encode`] for what cannot be represented.
+    pub fn send(&self, message: &Dictionary) -> Result<(), Error> {
+        let frame = frame::message(Kind::Message, 0, message)?;
+        self.0.core.push(frame)
+    }
+
+    /// Queues a request and returns the future of its reply. Never blocks; errors are the future's.
+    pub fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
+        let sent = frame::message(Kind::Request, 0, message).map_err(Error::from).and_then(|frame| {
+            let slot = Slot::new();
+            self.0.core.push_request(frame, slot.clone(), false).map(|(number, _)| (slot, number))
+        });
+        let (slot, number) = sent.unwrap_or_else(|error| (Slot::failed(error), 0));
+        ReplyFuture { slot, connection: self.clone(), number }
+    }
+
+    /// Sends a request and waits for its reply, at most as long as `timeout` says.
+    ///
+    /// Where nobody else reads the connection, the calling thread does so itself.
+    ///
+    /// # Errors
+    /// Every kind of [`Error`].
+    pub fn send_with_reply_blocking(&self, message: &Dictionary, timeout: Option<Duration>) -> Result<Message, Error> {
+        let core = &self.0.core;
+        if core.runs_on_this_thread() {
+            return Err(Error::WouldDeadlock);
+        }
+        // A deadline beyond what the clock can express is none.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let frame = frame::message(Kind::Request, 0, message)?;
+        let slot = Slot::new();
+        let (number, leads) = core.push_request(frame, slot.clone(), true)?;
+        if leads {
+            core.lead(&slot, deadline);
+        }
+        slot.wait(deadline).unwrap_or_else(|| {
+            self.forget_request(number);
+            // It may have arrived between the deadline and now.
+            slot.take().unwrap_or(Err(Error::TimedOut))
+        })
+    }
+
+    /// Ends the connection for good: what was not sent is discarded, pending replies fail, the handler sees a last
+    /// invalid event.
+    pub fn cancel(&self) {
+        self.0.core.end(Outcome::Cancelled);
+    }
+
+    /// Who is at the other end; for a connection made by name, known from the first exchange on.
+    pub fn credentials(&self) -> Option<Credentials> {
+        self.0.core.credentials()
+    }
+
+    /// The name the connection was made with.
+    pub fn name(&self) -> Option<&str> {
+        self.0.core.name()
+    }
+
+    pub(crate) fn forget_request(&self, number: u64) {
+        self.0.core.forget_request(number);
+    }
+
+    fn downgrade(&self) -> WeakConnection {
+        WeakConnection(Arc::downgrade(&self.0))
+    }
+}
+
+/// How the core reaches the handle that it must not keep alive.
+#[derive(Default)]
+struct WeakConnection(std::sync::Weak<Handle>);
+
+impl WeakConnection {
+    fn upgrade(&self) -> Option<Connection> {
+        self.0.upgrade().map(Connection)
+    }
+}

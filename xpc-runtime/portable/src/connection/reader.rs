@@ -1,0 +1,153 @@
+//! Turning what a socket gives into frames.
+
+use std::cell::RefCell;
+use std::os::fd::AsFd;
+
+use bytes::Bytes;
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+
+use crate::credentials::{Credentials, receive_with_credentials};
+use crate::frame::{self, Frame, Malformed};
+use crate::socket;
+
+/// How much one call reads at most into the thread's own buffer.
+const SCRATCH_BYTES: usize = 64 << 10;
+/// By how much the buffer of a large message grows at a time: a peer that announces much and sends nothing gets no
+/// memory.
+const GROWTH_BYTES: usize = 1 << 20;
+
+thread_local! {
+    /// Idle connections own no buffer: threads do, and there are few of them.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The receiving half of one link; used by one thread at a time.
+#[derive(Default)]
+pub(super) struct Reader {
+    /// A frame that has not arrived whole.
+    partial: Vec<u8>,
+    greeted: bool,
+}
+
+/// What one read brought.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub frames: Vec<Frame>,
+    /// Who sent the hello, if it is among the frames.
+    pub credentials: Option<Credentials>,
+    /// Nothing more is there right now.
+    pub drained: bool,
+    /// The stream is at its end, or broken, or the peer does not keep the protocol: no more frames will come.
+    pub ended: bool,
+}
+
+impl Reader {
+    /// For a connection whose hello was already read.
+    pub fn greeted() -> Self {
+        Self { partial: Vec::new(), greeted: true }
+    }
+
+    /// Reads once.
+    pub fn read(&mut self, socket: impl AsFd, flags: RecvFlags) -> Batch {
+        let mut batch = Batch::default();
+        match self.receive(socket, flags, &mut batch) {
+            Ok(()) => {}
+            Err(ReadError::Io(Errno::AGAIN)) => batch.drained = true,
+            Err(ReadError::Io(_) | ReadError::Malformed(Malformed)) => batch.ended = true,
+        }
+        batch
+    }
+
+    fn receive(&mut self, socket: impl AsFd, flags: RecvFlags, batch: &mut Batch) -> Result<(), ReadError> {
+        if self.partial.is_empty() {
+            // A handler that runs on this thread may itself read another connection: the buffer is free again by then.
+            let mut scratch = SCRATCH.take();
+            scratch.resize(SCRATCH_BYTES, 0);
+            let result = self.receive_fresh(socket, flags, &mut scratch, batch);
+            SCRATCH.set(scratch);
+            return result;
+        }
+        let missing = match frame::total_length(&self.partial)? {
+            Some(total) => total - self.partial.len(),
+            None => frame::HEADER_BYTES - self.partial.len(),
+        };
+        self.partial.reserve(missing.min(GROWTH_BYTES));
+        let room = self.partial.capacity() - self.partial.len();
+        match socket::receive_more(&socket, &mut self.partial, flags)? {
+            0 => batch.ended = true,
+            read => batch.drained = read < room,
+        }
+        match frame::total_length(&self.partial)? {
+            None => Ok(()),
+            Some(total) if self.partial.len() < total => Ok(()),
+            Some(total) => {
+                let received = std::mem::take(&mut self.partial);
+                if received.len() == total {
+                    // The usual end of a large message: no copy.
+                    self.accept(&received.into(), batch)
+                } else {
+                    self.split(&received, batch)
+                }
+            }
+        }
+    }
+
+    fn receive_fresh(
+        &mut self,
+        socket: impl AsFd,
+        flags: RecvFlags,
+        scratch: &mut [u8],
+        batch: &mut Batch,
+    ) -> Result<(), ReadError> {
+        let read = if self.greeted {
+            socket::receive(socket, scratch, flags)?
+        } else {
+            let (read, credentials) = receive_with_credentials(&socket, scratch, flags)?;
+            batch.credentials = credentials;
+            socket::stop_credentials(socket);
+            read
+        };
+        batch.ended = read == 0;
+        batch.drained = read < scratch.len();
+        self.split(&scratch[..read], batch)
+    }
+
+    /// Decodes the whole frames at the start of `bytes` and keeps the rest.
+    fn split(&mut self, mut bytes: &[u8], batch: &mut Batch) -> Result<(), ReadError> {
+        while let Some((frame, rest)) = frame::total_length(bytes)?.and_then(|total| bytes.split_at_checked(total)) {
+            self.accept(&Bytes::copy_from_slice(frame), batch)?;
+            bytes = rest;
+        }
+        self.partial.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn accept(&mut self, frame: &Bytes, batch: &mut Batch) -> Result<(), ReadError> {
+        let frame = frame::decode(frame)?;
+        // A hello comes first and once; a refusal comes instead of it.
+        if self.greeted == matches!(frame, Frame::Hello | Frame::Refused(_)) {
+            return Err(Malformed.into());
+        }
+        self.greeted = true;
+        batch.frames.push(frame);
+        Ok(())
+    }
+}
+
+enum ReadError {
+    Io(Errno),
+    Malformed(Malformed),
+}
+
+impl From<Errno> for ReadError {
+    fn from(error: Errno) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Malformed> for ReadError {
+    fn from(error: Malformed) -> Self {
+        Self::Malformed(error)
+    }
+}

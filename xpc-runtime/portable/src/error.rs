@@ -1,0 +1,24 @@
+use std::sync::Arc;
+
+use xpc_object::EncodeError;
+
+/// Why a message was not sent or has no reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The peer went away or dropped the request. The connection can be used again.
+    #[error("the service was interrupted before it replied")]
+    Interrupted,
+    /// The connection is over for good; the text says why.
+    #[error("{0}")]
+    Invalid(Arc<str>),
+    /// A blocking request inside the handler of its own connection could never be answered.
+    #[error("a blocking request inside a handler of the same connection can never be answered")]
+    WouldDeadlock,
+    /// The time given to the request is over.
+    #[error("no reply came in time")]
+    TimedOut,
+    /// The message cannot be represented on the wire.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}

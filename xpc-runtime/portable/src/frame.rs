@@ -1,0 +1,145 @@
+//! What travels over a connection's socket: a header of sixteen bytes and a payload.
+//!
+//! | bytes | meaning |
+//! |---|---|
+//! | 0..4 | length of the payload, little-endian |
+//! | 4 | kind |
+//! | 5..8 | zero |
+//! | 8..16 | request number, little-endian; zero where the kind has none |
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use xpc_object::{Dictionary, EncodeError, Flavour, decode_message, encode_message_after, limits};
+
+pub(crate) const HEADER_BYTES: usize = 16;
+/// Version 1 of this framing, the only payload of a hello.
+pub(crate) const HELLO: [u8; 4] = 1_u32.to_le_bytes();
+/// A hello with its header: what an accepting process reads before anything else.
+pub(crate) const HELLO_BYTES: usize = HEADER_BYTES + HELLO.len();
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// First on a connection, once from each side: carries the version, and the sender's credentials beside it.
+    Hello = 1,
+    Message = 2,
+    Request = 3,
+    Reply = 4,
+    /// The request was dropped without a reply.
+    NoReply = 5,
+    /// From the launcher, instead of a service's hello: there is no such service. The payload says why, in UTF-8.
+    Refused = 6,
+}
+
+/// A frame taken off the stream, its message decoded.
+#[derive(Debug)]
+pub(crate) enum Frame {
+    Hello,
+    Message(Dictionary),
+    Request(u64, Dictionary),
+    Reply(u64, Dictionary),
+    NoReply(u64),
+    Refused(Arc<str>),
+}
+
+/// The peer does not speak this protocol; it is cut off.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// How many bytes the frame at the start of `bytes` has in all, once its header is there.
+pub(crate) fn total_length(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+    let Some(length) = bytes.first_chunk::<4>().filter(|_| bytes.len() >= HEADER_BYTES) else { return Ok(None) };
+    let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| Malformed)?;
+    if length > limits::MAX_MESSAGE_BYTES { Err(Malformed) } else { Ok(Some(HEADER_BYTES + length)) }
+}
+
+/// Reads one whole frame, as long as [`total_length`] says.
+pub(crate) fn decode(frame: &Bytes) -> Result<Frame, Malformed> {
+    let (header, _) = frame.split_first_chunk::<HEADER_BYTES>().ok_or(Malformed)?;
+    let [_, _, _, _, kind, 0, 0, 0, number @ ..] = *header else { return Err(Malformed) };
+    let number = u64::from_le_bytes(number);
+    let payload = frame.slice(HEADER_BYTES..);
+    let message = || decode_message(&payload).map(|(message, _)| message).map_err(|_| Malformed);
+    Ok(match kind {
+        kind if kind == Kind::Hello as u8 && *payload == HELLO => Frame::Hello,
+        kind if kind == Kind::Message as u8 => Frame::Message(message()?),
+        kind if kind == Kind::Request as u8 => Frame::Request(number, message()?),
+        kind if kind == Kind::Reply as u8 => Frame::Reply(number, message()?),
+        kind if kind == Kind::NoReply as u8 && payload.is_empty() => Frame::NoReply(number),
+        kind if kind == Kind::Refused as u8 => Frame::Refused(String::from_utf8_lossy(&payload).into()),
+        _ => return Err(Malformed),
+    })
+}
+
+/// A frame with a short payload of its own.
+pub(crate) fn control(kind: Kind, number: u64, payload: &[u8]) -> Vec<u8> {
+    let mut frame = header(kind, number).to_vec();
+    frame.extend_from_slice(payload);
+    finish(frame)
+}
+
+/// A frame that carries a message.
+pub(crate) fn message(kind: Kind, number: u64, message: &Dictionary) -> Result<Vec<u8>, EncodeError> {
+    let mut frame = Vec::with_capacity(256);
+    frame.extend_from_slice(&header(kind, number));
+    Ok(finish(encode_message_after(frame, message, Flavour::Mach)?))
+}
+
+/// Changes the number of an encoded frame: numbers are given under the connection's lock, encoding happens outside it.
+pub(crate) fn set_number(frame: &mut [u8], number: u64) {
+    frame[8..HEADER_BYTES].copy_from_slice(&number.to_le_bytes());
+}
+
+fn header(kind: Kind, number: u64) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    header[4] = kind as u8;
+    set_number(&mut header, number);
+    header
+}
+
+fn finish(mut frame: Vec<u8>) -> Vec<u8> {
+    let length = u32::try_from(frame.len() - HEADER_BYTES).expect("MAX_MESSAGE_BYTES fits 32 bits");
+    frame[..4].copy_from_slice(&length.to_le_bytes());
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_round_trips() {
+        let body = Dictionary::new().with("key", 7_u64);
+        let read = |frame: Vec<u8>| {
+            assert_eq!(total_length(&frame), Ok(Some(frame.len())));
+            decode(&frame.into()).unwrap()
+        };
+        assert!(matches!(read(control(Kind::Hello, 0, &HELLO)), Frame::Hello));
+        assert!(matches!(read(message(Kind::Message, 0, &body).unwrap()), Frame::Message(read) if read == body));
+        assert!(matches!(read(message(Kind::Request, 9, &body).unwrap()), Frame::Request(9, read) if read == body));
+        assert!(
+            matches!(read(message(Kind::Reply, u64::MAX, &body).unwrap()), Frame::Reply(u64::MAX, read) if read == body)
+        );
+        assert!(matches!(read(control(Kind::NoReply, 3, &[])), Frame::NoReply(3)));
+        assert!(matches!(read(control(Kind::Refused, 0, b"why")), Frame::Refused(reason) if &*reason == "why"));
+    }
+
+    #[test]
+    fn malformed_frames_are_refused() {
+        assert_eq!(total_length(&[0xff; HEADER_BYTES]), Err(Malformed));
+        assert_eq!(total_length(&[0; HEADER_BYTES - 1]), Ok(None));
+        for frame in [
+            control(Kind::Hello, 0, &[2, 0, 0, 0]),
+            control(Kind::Message, 0, b"CPX@"),
+            control(Kind::NoReply, 1, b"x"),
+            vec![0; HEADER_BYTES],
+            vec![0; 3],
+        ] {
+            assert!(decode(&frame.into()).is_err());
+        }
+        let mut reserved = control(Kind::NoReply, 1, &[]);
+        reserved[6] = 1;
+        assert!(decode(&reserved.into()).is_err());
+    }
+}

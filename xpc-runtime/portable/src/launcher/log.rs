@@ -1,0 +1,109 @@
+//! What services print goes to the app's standard error, line by line, with the service's name before it.
+
+use std::io::{self, PipeReader};
+use std::sync::{Arc, Mutex, Once};
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, ioctl_fionbio, read, write};
+
+use crate::lock;
+
+/// The logs of the services that run; for [`drain`].
+static LOGS: Mutex<Vec<Arc<Log>>> = Mutex::new(Vec::new());
+
+struct Log {
+    pipe: PipeReader,
+    prefix: String,
+    /// A line whose end has not come yet.
+    line: Mutex<Vec<u8>>,
+}
+
+/// Forwards until the service and its children have closed the other end.
+pub(super) fn forward(name: &str, pipe: PipeReader) -> io::Result<()> {
+    // The read end is this process's alone: this does not change what the service sees.
+    ioctl_fionbio(&pipe, true)?;
+    let log = Arc::new(Log { pipe, prefix: format!("[{name}] "), line: Mutex::default() });
+    drain_at_exit();
+    lock(&LOGS).push(log.clone());
+    let thread = thread::Builder::new().name("xpc-log".into()).spawn({
+        let log = log.clone();
+        move || log.run()
+    });
+    thread.map(drop).inspect_err(|_| log.forget())
+}
+
+impl Log {
+    fn run(self: &Arc<Self>) {
+        while poll(&mut [PollFd::new(&self.pipe, PollFlags::IN)], None) == Err(Errno::INTR) || self.copy(false) {}
+        self.forget();
+    }
+
+    fn forget(self: &Arc<Self>) {
+        lock(&LOGS).retain(|log| !Arc::ptr_eq(log, self));
+    }
+
+    /// Copies what is there; says whether more may come. `last`: nobody will copy the rest of an unfinished line.
+    fn copy(&self, last: bool) -> bool {
+        let mut line = lock(&self.line);
+        let mut buffer = [0; 4096];
+        loop {
+            let result = read(&self.pipe, &mut buffer);
+            let ended = match result {
+                Ok(length) => {
+                    line.extend_from_slice(&buffer[..length]);
+                    length == 0
+                }
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) if last => true,
+                Err(Errno::AGAIN) => return true,
+                Err(_) => true,
+            };
+            if ended && !line.is_empty() {
+                line.push(b'\n');
+            }
+            self.print_lines(&mut line);
+            if ended {
+                return false;
+            }
+        }
+    }
+
+    /// Prints the whole lines in one go: those of several services do not mix.
+    fn print_lines(&self, line: &mut Vec<u8>) {
+        let Some(end) = line.iter().rposition(|byte| *byte == b'\n') else { return };
+        let rest = line.split_off(end + 1);
+        let mut text = Vec::new();
+        for whole in line.split_inclusive(|byte| *byte == b'\n') {
+            text.extend_from_slice(self.prefix.as_bytes());
+            text.extend_from_slice(whole);
+        }
+        *line = rest;
+        let mut left = text.as_slice();
+        while !left.is_empty() {
+            match write(io::stderr(), left) {
+                Ok(written) => left = &left[written..],
+                Err(Errno::INTR) => {}
+                // Where standard error is closed or full there is no place to say so.
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// What a service printed before its last reply is still in the pipe when the app gets that reply and ends: it is
+/// copied on the way out.
+fn drain_at_exit() {
+    extern "C" fn drain() {
+        let logs = std::mem::take(&mut *lock(&LOGS));
+        for log in logs {
+            log.copy(true);
+        }
+    }
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: `drain` is a function for the whole life of the program and does not unwind: it neither allocates
+        // without bound nor panics. Failing to register it loses a line, nothing else.
+        unsafe { libc::atexit(drain) };
+    });
+}

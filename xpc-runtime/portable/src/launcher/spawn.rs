@@ -1,0 +1,97 @@
+//! Starting a service's process.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, getppid, pidfd_open, set_parent_process_death_signal, setsid};
+
+use super::instance::Instance;
+use super::log;
+use crate::bootstrap;
+use crate::bundle::Service;
+use crate::socket;
+
+/// What a service gets of the app's environment, besides every variable that starts with `LC_`. The rest is its own:
+/// `EnvironmentVariables` of its Info.plist, and `XPC_SERVICE_NAME`.
+pub const KEPT_VARIABLES: &[&str] =
+    &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "LANG", "LANGUAGE", "TZ", "XDG_RUNTIME_DIR"];
+
+/// Must run on a thread that never ends: its end would kill the service.
+pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> {
+    let (ours, theirs) = socket::bootstrap_pair()?;
+    let (log, log_end) = io::pipe()?;
+    let mut command = Command::new(&service.executable);
+    command
+        .env_clear()
+        .envs(env::vars_os().filter(|(key, _)| is_kept(key)))
+        .envs(service.environment.iter().map(|(key, value)| (key, value)))
+        .env("XPC_SERVICE_NAME", &**name)
+        .env(bootstrap::VARIABLE, format!("{}:{}", theirs.as_raw_fd(), getpid()))
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(log_end.try_clone()?)
+        .stderr(log_end);
+    prepare_child(&mut command, &theirs, service.joins_session);
+    log::forward(name, log)?;
+    let child = command.spawn()?;
+    // `command` holds the write end of the log.
+    drop(command);
+    // Nobody else reaps this child; where the app ignores SIGCHLD and it is gone already, this fails, and so did the
+    // start.
+    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+    Ok(Instance::new(process, ours))
+}
+
+fn is_kept(key: &OsString) -> bool {
+    key.to_str().is_some_and(|key| key.starts_with("LC_") || KEPT_VARIABLES.contains(&key))
+}
+
+/// What happens in the child between fork and exec. `Command` forks (it does not use posix_spawn with such a closure),
+/// resets the signal mask, and reports a failure of the closure or of exec to `spawn`.
+fn prepare_child(command: &mut Command, bootstrap: &OwnedFd, joins_session: bool) {
+    let app = getpid();
+    let bootstrap = bootstrap.as_raw_fd();
+    let prepare = move || {
+        if !joins_session {
+            setsid()?;
+        }
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The app may have died before that call.
+        if getppid() != Some(app) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        reset_signals();
+        inherit_only(bootstrap)
+    };
+    // SAFETY: the closure runs in the forked child of a process with other threads, so it may make async-signal-safe
+    // calls only. It makes system calls on captured numbers; its errors are made without allocating; nothing captured
+    // has a destructor.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// Signals that the app ignores would stay ignored after exec.
+fn reset_signals() {
+    for signal in 1..32 {
+        // SAFETY: setting the default action touches no memory of this process; it fails for SIGKILL and SIGSTOP, which
+        // need none.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// Marks everything above standard error close-on-exec (the app may hold descriptors that are not), and takes the mark
+/// off the one to be inherited. Marking, not closing: `Command` reports through a descriptor of its own.
+fn inherit_only(bootstrap: RawFd) -> io::Result<()> {
+    // SAFETY: the three arguments are numbers; closing happens at exec, when no Rust object is left to notice.
+    let marked = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if marked < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `bootstrap` is open in the child: the parent holds it until `spawn` has returned.
+    let inherited = unsafe { libc::fcntl(bootstrap, libc::F_SETFD, 0) };
+    if inherited < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,198 @@
+//! The threads that read connections and run their handlers.
+//!
+//! All wait on one epoll. A source is armed for one event at a time (one-shot), so that it is never served by two
+//! threads. Handlers run on the thread that got the event. Whenever the last waiting thread gets one, another is
+//! started, up to [`MAX_THREADS`]: a handler that blocks holds up its own connection and nobody else's.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::io::{Errno, read, write};
+
+use crate::connection::{AbortOnPanic, Core};
+use crate::lock;
+use crate::service::Acceptor;
+
+/// How many handlers can block at once before other connections have to wait.
+const MAX_THREADS: usize = 64;
+/// How many threads stay when nothing happens: one at work, one ready to take over.
+const KEPT_THREADS: usize = 2;
+/// How long a thread beyond those waits for work before it ends.
+const IDLE_SECONDS: i64 = 10;
+/// The token of the eventfd that announces jobs.
+const WAKE: u64 = 0;
+
+pub(crate) enum Source {
+    Connection(Arc<Core>),
+    Acceptor(Arc<Acceptor>),
+}
+
+pub(crate) struct Reactor {
+    epoll: OwnedFd,
+    wake: OwnedFd,
+    sources: Mutex<HashMap<u64, Source>>,
+    next_token: AtomicU64,
+    jobs: Mutex<VecDeque<Arc<Core>>>,
+    threads: AtomicUsize,
+    waiting: AtomicUsize,
+}
+
+/// The process's reactor, started at first use.
+pub(crate) fn reactor() -> &'static Reactor {
+    static REACTOR: OnceLock<Reactor> = OnceLock::new();
+    REACTOR.get_or_init(|| Reactor::new().expect("an epoll instance and an eventfd can be created"))
+}
+
+impl Reactor {
+    fn new() -> Result<Self, Errno> {
+        let reactor = Self {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            sources: Mutex::default(),
+            next_token: AtomicU64::new(WAKE + 1),
+            jobs: Mutex::default(),
+            threads: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+        };
+        epoll::add(
+            &reactor.epoll,
+            &reactor.wake,
+            epoll::EventData::new_u64(WAKE),
+            epoll::EventFlags::IN | epoll::EventFlags::ET,
+        )?;
+        Ok(reactor)
+    }
+
+    /// Makes sure that somebody waits for events.
+    pub(crate) fn start(&'static self) {
+        if self.threads.load(Ordering::Acquire) == 0 {
+            self.grow();
+        }
+    }
+
+    pub(crate) fn new_token(&self) -> u64 {
+        self.next_token.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Adds a source, armed for `events`.
+    pub(crate) fn add(
+        &self,
+        token: u64,
+        socket: impl AsFd,
+        source: Source,
+        events: epoll::EventFlags,
+    ) -> Result<(), Errno> {
+        lock(&self.sources).insert(token, source);
+        epoll::add(&self.epoll, socket, epoll::EventData::new_u64(token), events | epoll::EventFlags::ONESHOT)
+            .inspect_err(|_| {
+                lock(&self.sources).remove(&token);
+            })
+    }
+
+    /// Arms a source again.
+    pub(crate) fn arm(&self, token: u64, socket: impl AsFd, events: epoll::EventFlags) {
+        epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(token), events | epoll::EventFlags::ONESHOT)
+            .expect("the socket is open and in the epoll until `remove`");
+    }
+
+    /// Takes a source out, before its socket is closed. The caller must hold no lock that dropping the source would
+    /// take.
+    pub(crate) fn remove(&self, token: u64, socket: impl AsFd) -> Option<Source> {
+        // It is there from `add` to here; a failure would say that it is gone already.
+        let _ = epoll::delete(&self.epoll, socket);
+        lock(&self.sources).remove(&token)
+    }
+
+    /// Has a thread look after a connection that has work which no socket announces.
+    pub(crate) fn submit(&'static self, core: Arc<Core>) {
+        lock(&self.jobs).push_back(core);
+        self.announce_job();
+        self.start();
+    }
+
+    fn announce_job(&self) {
+        // The only failure is a full counter, and then a wake-up is under way.
+        let _ = write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    fn grow(&'static self) {
+        let joined = self.threads.fetch_update(Ordering::AcqRel, Ordering::Acquire, |threads| {
+            (threads < MAX_THREADS).then_some(threads + 1)
+        });
+        let Ok(before) = joined else { return };
+        let spawned = thread::Builder::new().name("xpc-io".into()).spawn(move || self.serve(before >= KEPT_THREADS));
+        if let Err(error) = spawned {
+            self.threads.fetch_sub(1, Ordering::AcqRel);
+            assert!(before > 0, "cannot start the thread that serves XPC connections: {error}");
+        }
+    }
+
+    /// Serves on the calling thread, for good.
+    pub(crate) fn serve_forever(&'static self) -> ! {
+        self.threads.fetch_add(1, Ordering::AcqRel);
+        self.serve(false);
+        unreachable!("only a thread that may retire stops serving")
+    }
+
+    fn serve(&'static self, may_retire: bool) {
+        // Users' code runs on this thread: handlers, wakers, destructors. If it panics, half-done work must not be left
+        // behind.
+        let guard = AbortOnPanic;
+        let patience = may_retire.then_some(Timespec { tv_sec: IDLE_SECONDS, tv_nsec: 0 });
+        let mut events = Vec::with_capacity(1);
+        loop {
+            events.clear();
+            self.waiting.fetch_add(1, Ordering::AcqRel);
+            let waited = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), patience.as_ref());
+            let last = self.waiting.fetch_sub(1, Ordering::AcqRel) == 1;
+            match (waited, events.first()) {
+                (Ok(_), Some(event)) => {
+                    if last {
+                        self.grow();
+                    }
+                    self.handle(event.data.u64(), event.flags);
+                }
+                (Ok(_), None) if may_retire && !last => {
+                    self.threads.fetch_sub(1, Ordering::AcqRel);
+                    std::mem::forget(guard);
+                    return;
+                }
+                (Ok(_) | Err(Errno::INTR), _) => {}
+                (Err(error), _) => panic!("waiting for XPC messages failed: {error}"),
+            }
+        }
+    }
+
+    fn handle(&'static self, token: u64, flags: epoll::EventFlags) {
+        if token == WAKE {
+            let _ = read(&self.wake, &mut [0_u8; 8]);
+            let (job, more) = {
+                let mut jobs = lock(&self.jobs);
+                (jobs.pop_front(), !jobs.is_empty())
+            };
+            if more {
+                self.announce_job();
+            }
+            if let Some(core) = job {
+                core.attend();
+            }
+            return;
+        }
+        let (connection, acceptor) = match lock(&self.sources).get(&token) {
+            Some(Source::Connection(core)) => (Some(core.clone()), None),
+            Some(Source::Acceptor(acceptor)) => (None, Some(acceptor.clone())),
+            // Removed since the event was taken.
+            None => (None, None),
+        };
+        if let Some(core) = connection {
+            core.ready(token, flags.contains(epoll::EventFlags::OUT), flags.intersects(!epoll::EventFlags::OUT));
+        }
+        if let Some(acceptor) = acceptor {
+            acceptor.ready(token);
+        }
+    }
+}

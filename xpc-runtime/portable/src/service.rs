@@ -1,0 +1,79 @@
+//! The side of a service: it takes over the connections that the launcher hands it.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+
+use rustix::event::epoll::EventFlags;
+
+use crate::bootstrap::{self, ACCEPTED, CONNECT};
+use crate::connection::{Core, Inactive};
+use crate::lock;
+use crate::reactor::{Source, reactor};
+use crate::socket::{self, Packet};
+
+/// How many connections are taken over in one go before the thread looks at others.
+const TURNS: usize = 64;
+
+type Accept = Box<dyn FnMut(Inactive) + Send>;
+
+pub(crate) struct Acceptor {
+    bootstrap: &'static OwnedFd,
+    accept: Mutex<Accept>,
+}
+
+/// Serves the connections that arrive, for good. `accept` is called once for each, one at a time; a connection that it
+/// does not activate is rejected. A panic in it aborts the process.
+///
+/// A process that no launcher started prints `An XPC Service cannot be run directly.` and aborts (SIGABRT), as on
+/// macOS. When the app is gone, the process ends.
+pub fn run_service(accept: impl FnMut(Inactive) + Send + 'static) -> ! {
+    let Some(bootstrap) = bootstrap::inherited() else {
+        eprintln!("An XPC Service cannot be run directly.");
+        std::process::abort();
+    };
+    let acceptor = Arc::new(Acceptor { bootstrap, accept: Mutex::new(Box::new(accept)) });
+    let reactor = reactor();
+    reactor
+        .add(reactor.new_token(), bootstrap, Source::Acceptor(acceptor), EventFlags::IN)
+        .expect("the bootstrap socket can be watched");
+    reactor.serve_forever()
+}
+
+impl Acceptor {
+    /// The reactor's call: the bootstrap socket can be read.
+    pub(crate) fn ready(&self, token: u64) {
+        for _ in 0..TURNS {
+            match socket::receive_packet(self.bootstrap) {
+                Ok(Packet::Received(bytes, Some(socket))) if bytes == CONNECT => self.take_over(socket),
+                // No descriptor was free for the connection: the launcher lets it go, so that its client is interrupted
+                // and others go on.
+                Ok(Packet::Received(..)) => self.confirm(),
+                Ok(Packet::End) => exit_with_the_app(),
+                Err(_) => break,
+            }
+        }
+        reactor().arm(token, self.bootstrap, EventFlags::IN);
+    }
+
+    /// Tells the launcher that it need not keep the oldest connection that it sent.
+    fn confirm(&self) {
+        // A launcher that is gone is noticed when the socket is read.
+        let _ = socket::send_packet(self.bootstrap, ACCEPTED, None);
+    }
+
+    fn take_over(&self, socket: OwnedFd) {
+        let peer = Core::accept(socket);
+        // Before the handler runs: if it crashes, this connection has been accepted and is not for the next instance to
+        // crash on.
+        self.confirm();
+        if let Some(peer) = peer {
+            lock(&self.accept)(peer);
+        }
+    }
+}
+
+/// launchd kills a service whose app is gone; nothing of the service's runs any more.
+fn exit_with_the_app() -> ! {
+    // SAFETY: `_exit` takes a number and does not return; it touches no memory of this process.
+    unsafe { libc::_exit(0) }
+}

@@ -1,0 +1,296 @@
+use std::cell::RefCell;
+use std::ffi::CString;
+use std::ptr;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use xpc_object::Dictionary;
+
+use super::block::Block;
+use super::message::Message;
+use super::object::{self, Retained};
+use super::raw::*;
+use super::reply::{ReplyFuture, Slot};
+use super::{AbortOnPanic, lock};
+use crate::Error;
+
+pub(crate) enum Event {
+    Message(Message),
+    Interrupted,
+    Invalid(Arc<str>),
+}
+
+type Handler = Box<dyn FnMut(&Connection, Event) + Send>;
+
+pub(crate) struct Credentials {
+    pub pid: u32,
+    pub euid: u32,
+    pub egid: u32,
+}
+
+/// A connection that was not activated. libxpc forbids to release one that `xpc_connection_create` made.
+pub(crate) struct Inactive {
+    connection: Option<Retained>,
+    /// `None` for an accepted connection.
+    name: Option<Arc<str>>,
+}
+
+impl Inactive {
+    pub(crate) fn service(name: &str) -> Self {
+        // A name with a NUL in it is nobody's; the part before the NUL might be somebody's.
+        let c_name = CString::new(name).unwrap_or_else(|_| c"name-with-nul".to_owned());
+        // SAFETY: the name is a C string that is copied; no queue means libdispatch's default one. The result is owned
+        // and not null.
+        let connection = unsafe { Retained::owned(xpc_connection_create(c_name.as_ptr(), ptr::null_mut())) };
+        Self { connection, name: Some(name.into()) }
+    }
+
+    pub(super) fn accepted(connection: Retained) -> Self {
+        Self { connection: Some(connection), name: None }
+    }
+
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        self.connection.as_ref().and_then(credentials)
+    }
+
+    pub(crate) fn activate(mut self, handler: Handler) -> Connection {
+        let object = self.connection.take().expect("only `activate` takes it, and consumes self");
+        let name = self.name.take();
+        let accepted = name.is_none();
+        let connection = Connection(Arc::new(Handle { object, name, invalid: OnceLock::new() }));
+        let events = Events {
+            handle: Arc::downgrade(&connection.0),
+            handler: Mutex::new(Some(handler)),
+            keep: Mutex::new(accepted.then(|| connection.clone())),
+        };
+        let block = Block::handler(move |object| events.handle(object));
+        // SAFETY: a connection that was not activated yet, and a block with the signature of an event handler, which is
+        // copied.
+        unsafe { xpc_connection_set_event_handler(connection.as_ptr(), block.as_ptr()) };
+        // SAFETY: a connection with an event handler.
+        unsafe { xpc_connection_activate(connection.as_ptr()) };
+        connection
+    }
+}
+
+impl Drop for Inactive {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if self.name.is_some() {
+            let block = Block::handler(|_| {});
+            // SAFETY: as in `activate`. A connection must be active when it is released; cancelled right after, it does
+            // nothing else: launching needs a message.
+            unsafe {
+                xpc_connection_set_event_handler(connection.as_ptr(), block.as_ptr());
+                xpc_connection_activate(connection.as_ptr());
+            }
+        }
+        // SAFETY: a live connection. For an accepted one this is how it is rejected.
+        unsafe { xpc_connection_cancel(connection.as_ptr()) };
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Connection(Arc<Handle>);
+
+/// What all clones share; its end is the end of the connection.
+struct Handle {
+    object: Retained,
+    name: Option<Arc<str>>,
+    /// Why the connection is over, once it is.
+    invalid: OnceLock<Arc<str>>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.invalid.get().is_some() {
+            return;
+        }
+        let object = self.object.clone();
+        let cancel = Block::plain(move || {
+            // SAFETY: the closure keeps the connection alive. Cancelling one that is cancelled does nothing.
+            unsafe { xpc_connection_cancel(object.as_ptr()) };
+        });
+        // SAFETY: an active connection, and a block with the signature of a barrier, which is copied. It runs after
+        // what was sent before has left.
+        unsafe { xpc_connection_send_barrier(self.object.as_ptr(), cancel.as_ptr()) };
+    }
+}
+
+impl Connection {
+    fn as_ptr(&self) -> xpc_connection_t {
+        self.0.object.as_ptr()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.0.invalid.get().map_or(Ok(()), |reason| Err(Error::Invalid(reason.clone())))
+    }
+
+    fn error(&self, object: &Retained) -> Error {
+        if is_error(object, &raw const _xpc_error_connection_interrupted) {
+            Error::Interrupted
+        } else {
+            Error::Invalid(self.0.invalid_reason())
+        }
+    }
+
+    fn outcome(&self, object: Retained) -> Result<Message, Error> {
+        if object::is_dictionary(&object) { Ok(Message::new(object)) } else { Err(self.error(&object)) }
+    }
+
+    pub(crate) fn send(&self, message: &Dictionary) -> Result<(), Error> {
+        let message = object::dictionary(message)?;
+        self.check()?;
+        // SAFETY: an active connection and a dictionary, which is retained until it has left.
+        unsafe { xpc_connection_send_message(self.as_ptr(), message.as_ptr()) };
+        Ok(())
+    }
+
+    pub(crate) fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
+        let slot = Arc::new(Slot::default());
+        match object::dictionary(message).map_err(Error::from).and_then(|message| self.check().map(|()| message)) {
+            Err(error) => slot.fill(Err(error)),
+            Ok(message) => {
+                // The handler goes with the reply, so that this clone is no cycle: it keeps the connection until then.
+                let (connection, filled) = (self.clone(), slot.clone());
+                let block = Block::handler(move |object| {
+                    let guard = AbortOnPanic;
+                    // SAFETY: libxpc lends the object for the call, and passes no null.
+                    if let Some(object) = unsafe { Retained::borrowed(object) } {
+                        filled.fill(connection.outcome(object));
+                    }
+                    std::mem::forget(guard);
+                });
+                // SAFETY: an active connection, a dictionary, libdispatch's default queue, and a block with the
+                // signature of a handler, which is copied.
+                unsafe {
+                    xpc_connection_send_message_with_reply(
+                        self.as_ptr(),
+                        message.as_ptr(),
+                        ptr::null_mut(),
+                        block.as_ptr(),
+                    )
+                };
+            }
+        }
+        ReplyFuture { slot, _connection: self.clone() }
+    }
+
+    pub(crate) fn send_with_reply_blocking(
+        &self,
+        message: &Dictionary,
+        timeout: Option<Duration>,
+    ) -> Result<Message, Error> {
+        if RUNNING.with_borrow(|running| running.contains(&self.as_ptr())) {
+            return Err(Error::WouldDeadlock);
+        }
+        // A deadline beyond what the clock can express is none.
+        if let Some(deadline) = timeout.and_then(|timeout| Instant::now().checked_add(timeout)) {
+            return self.send_with_reply(message).slot.wait(deadline);
+        }
+        let message = object::dictionary(message)?;
+        self.check()?;
+        // SAFETY: an active connection, whose handler does not run on this thread, and a dictionary. The result is
+        // owned and not null.
+        let reply =
+            unsafe { Retained::owned(xpc_connection_send_message_with_reply_sync(self.as_ptr(), message.as_ptr())) };
+        self.outcome(reply.expect("a reply or an error"))
+    }
+
+    pub(crate) fn cancel(&self) {
+        let _ = self.0.invalid.set("the connection was cancelled".into());
+        // SAFETY: an active connection; cancelling again does nothing.
+        unsafe { xpc_connection_cancel(self.as_ptr()) };
+    }
+
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        credentials(&self.0.object)
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.0.name.as_deref()
+    }
+}
+
+impl Handle {
+    fn invalid_reason(&self) -> Arc<str> {
+        let reason = || {
+            match &self.name {
+            Some(name) => format!(
+                "no service named {name} can be reached: services are found in Contents/XPCServices of the app's bundle that contains the running program. Start the app with `cargo xpc run`"
+            )
+            .into(),
+            None => "the peer ended the connection".into(),
+        }
+        };
+        self.invalid.get_or_init(reason).clone()
+    }
+}
+
+fn credentials(connection: &Retained) -> Option<Credentials> {
+    // SAFETY: a live connection.
+    let (pid, euid, egid) = unsafe {
+        let connection = connection.as_ptr();
+        (xpc_connection_get_pid(connection), xpc_connection_get_euid(connection), xpc_connection_get_egid(connection))
+    };
+    // Zero or less before the first exchange.
+    let pid = u32::try_from(pid).ok().filter(|pid| *pid != 0)?;
+    Some(Credentials { pid, euid, egid })
+}
+
+fn is_error(object: &Retained, constant: *const xpc_dictionary_s) -> bool {
+    ptr::eq(object.as_ptr().cast_const().cast(), constant)
+}
+
+thread_local! {
+    /// The connections whose handlers run on this thread.
+    static RUNNING: RefCell<Vec<xpc_connection_t>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a connection's event handler owns. It must not keep the connection alive, which keeps it alive.
+struct Events {
+    handle: Weak<Handle>,
+    /// libxpc calls one at a time; the lock costs nothing then.
+    handler: Mutex<Option<Handler>>,
+    /// An accepted connection keeps itself alive until it ends.
+    keep: Mutex<Option<Connection>>,
+}
+
+impl Events {
+    fn handle(&self, object: xpc_object_t) {
+        let guard = AbortOnPanic;
+        // SAFETY: libxpc lends the object for the call, and passes no null.
+        let object = unsafe { Retained::borrowed(object) };
+        // Without a handle nobody is left to be told.
+        if let (Some(object), Some(handle)) = (object, self.handle.upgrade()) {
+            self.deliver(&Connection(handle), object);
+        }
+        std::mem::forget(guard);
+    }
+
+    fn deliver(&self, connection: &Connection, object: Retained) {
+        let event = if object::is_dictionary(&object) {
+            Event::Message(Message::new(object))
+        } else if is_error(&object, &raw const _xpc_error_connection_interrupted) {
+            Event::Interrupted
+        } else if is_error(&object, &raw const _xpc_error_connection_invalid) {
+            Event::Invalid(connection.0.invalid_reason())
+        } else {
+            // Termination imminent: the process may go on until its transactions end, which libxpc sees to.
+            return;
+        };
+        let last = matches!(event, Event::Invalid(_));
+        let mut handler = lock(&self.handler);
+        if let Some(handle) = handler.as_mut() {
+            RUNNING.with_borrow_mut(|running| running.push(connection.as_ptr()));
+            handle(connection, event);
+            RUNNING.with_borrow_mut(|running| running.pop());
+        }
+        if last {
+            // Nothing follows: what the handler holds goes.
+            let finished = (handler.take(), lock(&self.keep).take());
+            drop(handler);
+            drop(finished);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use xpc_object::Dictionary;
+
+use super::object::{self, Retained};
+use super::raw::{xpc_connection_send_message, xpc_dictionary_create_reply, xpc_dictionary_get_remote_connection};
+use crate::Error;
+
+/// A received dictionary: the object, since the way to reply is in it, and its contents once somebody asks for them.
+pub(crate) struct Message {
+    object: Retained,
+    contents: OnceLock<Dictionary>,
+    replied: AtomicBool,
+}
+
+impl Message {
+    /// `object` is a dictionary.
+    pub(super) fn new(object: Retained) -> Self {
+        Self { object, contents: OnceLock::new(), replied: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn dictionary(&self) -> &Dictionary {
+        self.contents.get_or_init(|| object::contents(&self.object))
+    }
+
+    pub(crate) fn reply(&self) -> Option<Reply> {
+        if self.replied.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        // SAFETY: a live dictionary, asked once: a second reply object would be misuse. The result is owned, or null
+        // where none is awaited.
+        let reply = unsafe { Retained::owned(xpc_dictionary_create_reply(self.object.as_ptr())) }?;
+        // SAFETY: a live dictionary; what it returns is borrowed from it, or null.
+        let connection = unsafe { Retained::borrowed(xpc_dictionary_get_remote_connection(self.object.as_ptr())) }?;
+        Some(Reply { reply, connection })
+    }
+}
+
+/// The reply object and where it goes. Releasing it unsent is what interrupts the requester.
+pub(crate) struct Reply {
+    reply: Retained,
+    connection: Retained,
+}
+
+impl Reply {
+    pub(crate) fn send(self, contents: &Dictionary) -> Result<(), Error> {
+        object::fill(&self.reply, contents, 1)?;
+        // SAFETY: a connection that received a message is active; the reply was made for it and is sent once, since
+        // `self` is consumed.
+        unsafe { xpc_connection_send_message(self.connection.as_ptr(), self.reply.as_ptr()) };
+        Ok(())
+    }
+}

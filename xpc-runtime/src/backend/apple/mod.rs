@@ -1,0 +1,35 @@
+//! libxpc. It needs libSystem alone, and nothing newer than macOS 11.
+//!
+//! `raw` declares C's functions, `block` makes closures into blocks, `object` counts references and converts values;
+//! the rest is safe Rust around single calls.
+
+mod block;
+mod connection;
+mod message;
+mod object;
+mod raw;
+mod reply;
+mod service;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub(crate) use self::{
+    connection::{Connection, Event, Inactive},
+    message::{Message, Reply},
+    reply::ReplyFuture,
+    service::run_service,
+};
+
+/// Locks a mutex whose data stays consistent even if a thread panicked while it held it.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A handler's panic was printed by the panic hook; it must neither unwind into C nor be forgotten.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}

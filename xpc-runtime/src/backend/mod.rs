@@ -1,0 +1,37 @@
+//! The one switch between the backends, and what each must provide.
+//!
+//! | item | contract |
+//! |---|---|
+//! | `Inactive` | `service(&str) -> Self` always succeeds; `credentials(&self) -> Option<_>` with `pid`, `euid`, `egid`, known for accepted peers; `activate(self, Handler) -> Connection`. Dropped inactive, it is legal, and an accepted one rejects its client |
+//! | `Handler` | `Box<dyn FnMut(&Connection, Event) + Send>`; called for one event at a time. Its panics end the process |
+//! | `Event` | `Message(Message)`, `Interrupted` (connections made by name only), `Invalid(Arc<str>)` once and last; the handler is dropped after it |
+//! | `Connection` | `Clone` of one reference, `Send + Sync`; `send`, `send_with_reply`, `send_with_reply_blocking(&Dictionary, Option<Duration>)`, `cancel`, `credentials`, `name`. The last clone of a named one ends it after what was queued has left; an accepted one keeps itself alive |
+//! | `ReplyFuture` | `Future<Output = Result<Message, _>>`, `Unpin + Send`; the request has left the caller before it is first polled; keeps the connection alive |
+//! | `Message` | `dictionary(&self) -> &Dictionary`; `reply(&self) -> Option<Reply>` gives the right to reply once, to whoever asks first. Dropped with that right in it, it interrupts the requester |
+//! | `Reply` | `send(self, &Dictionary)`; dropped unsent, it interrupts the requester |
+//! | `run_service` | `fn(impl FnMut(Inactive) + Send + 'static) -> !`; not launched by the system: the message and SIGABRT of `xpc_main` |
+//! | errors | convert into [`Error`](crate::Error) |
+
+#[cfg(all(target_vendor = "apple", not(xpc_runtime_force_portable)))]
+mod apple;
+#[cfg(all(target_vendor = "apple", not(xpc_runtime_force_portable)))]
+pub(crate) use apple::{Connection, Event, Inactive, Message, Reply, ReplyFuture, run_service};
+
+#[cfg(not(all(target_vendor = "apple", not(xpc_runtime_force_portable))))]
+mod portable;
+#[cfg(not(all(target_vendor = "apple", not(xpc_runtime_force_portable))))]
+pub(crate) use portable::{Connection, Event, Inactive, Message, Reply, ReplyFuture, run_service};
+
+const _: () = {
+    const fn send<T: Send>() {}
+    const fn sync<T: Sync>() {}
+    const fn unpin<T: Unpin>() {}
+    send::<Connection>();
+    sync::<Connection>();
+    send::<Inactive>();
+    send::<Message>();
+    sync::<Message>();
+    send::<Reply>();
+    send::<ReplyFuture>();
+    unpin::<ReplyFuture>();
+};

@@ -1,0 +1,241 @@
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use xpc_object::Dictionary;
+
+use crate::error::neutral;
+use crate::{Error, HandlerOutcome, Message, backend};
+
+/// How a connection came to be: [`Named`] or [`Accepted`].
+pub trait Role: sealed::Sealed {}
+
+/// A connection that a client made by name. It survives interruptions.
+pub enum Named {}
+
+/// A connection that a listener accepted. It is over when its client goes.
+pub enum Accepted {}
+
+impl Role for Named {}
+impl Role for Accepted {}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Named {}
+    impl Sealed for super::Accepted {}
+}
+
+/// A connection that neither sends nor receives yet: the time to set its handlers.
+///
+/// Dropping one that was accepted rejects the client, which is interrupted.
+#[must_use = "a connection does nothing until `activate`"]
+pub struct Inactive<R: Role> {
+    connection: backend::Inactive,
+    on_message: Option<MessageHandler>,
+    on_interrupted: Option<InterruptedHandler>,
+    on_invalid: Option<InvalidHandler>,
+    role: PhantomData<R>,
+}
+
+type MessageHandler = Box<dyn FnMut(&Connection, Message) + Send>;
+type InterruptedHandler = Box<dyn FnMut(&Connection) + Send>;
+type InvalidHandler = Box<dyn FnMut(&Connection, Error) + Send>;
+
+impl<R: Role> Inactive<R> {
+    pub(crate) fn new(connection: backend::Inactive) -> Self {
+        Self { connection, on_message: None, on_interrupted: None, on_invalid: None, role: PhantomData }
+    }
+
+    /// Sets what runs for each message that the other side sends, other than replies. Without it they are dropped.
+    ///
+    /// The handler may return `()` or a `Result`: see [`HandlerOutcome`]. Handlers of one connection run one at a time,
+    /// on a thread of the runtime's; a panic in one ends the process.
+    #[doc(alias = "xpc_connection_set_event_handler")]
+    pub fn on_message<O: HandlerOutcome>(
+        mut self,
+        mut handler: impl FnMut(&Connection, Message) -> O + Send + 'static,
+    ) -> Self {
+        self.on_message = Some(Box::new(move |connection, message| handler(connection, message).report()));
+        self
+    }
+
+    /// Sets what runs once when the connection is over for good; the error is [`Error::Invalid`]. It is the
+    /// connection's last event: all its handlers are dropped after it.
+    #[doc(alias = "XPC_ERROR_CONNECTION_INVALID")]
+    pub fn on_invalid(mut self, handler: impl FnMut(&Connection, Error) + Send + 'static) -> Self {
+        self.on_invalid = Some(Box::new(handler));
+        self
+    }
+
+    /// Starts the connection.
+    ///
+    /// An accepted connection lives until either side ends it, whether or not the returned value is kept; one made by
+    /// name lives as long as a clone of it.
+    #[doc(alias = "xpc_connection_activate")]
+    #[doc(alias = "xpc_connection_resume")]
+    pub fn activate(self) -> Connection {
+        let Self { connection, mut on_message, mut on_interrupted, mut on_invalid, role: PhantomData } = self;
+        Connection(connection.activate(Box::new(move |connection, event| {
+            let connection = Connection(connection.clone());
+            match event {
+                backend::Event::Message(message) => {
+                    let message = Message::new(message);
+                    if let Some(handler) = &mut on_message {
+                        handler(&connection, message);
+                    }
+                }
+                backend::Event::Interrupted => {
+                    if let Some(handler) = &mut on_interrupted {
+                        handler(&connection);
+                    }
+                }
+                backend::Event::Invalid(reason) => {
+                    if let Some(handler) = &mut on_invalid {
+                        handler(&connection, Error::Invalid(reason));
+                    }
+                }
+            }
+        })))
+    }
+}
+
+impl Inactive<Named> {
+    /// Sets what runs each time the service goes away. The connection stays usable; pending replies have failed with
+    /// [`Error::Interrupted`] by themselves.
+    #[doc(alias = "XPC_ERROR_CONNECTION_INTERRUPTED")]
+    pub fn on_interrupted(mut self, handler: impl FnMut(&Connection) + Send + 'static) -> Self {
+        self.on_interrupted = Some(Box::new(handler));
+        self
+    }
+}
+
+impl Inactive<Accepted> {
+    /// The client's process id.
+    #[doc(alias = "xpc_connection_get_pid")]
+    pub fn pid(&self) -> Option<u32> {
+        self.connection.credentials().map(|peer| peer.pid)
+    }
+
+    /// The client's effective user id.
+    #[doc(alias = "xpc_connection_get_euid")]
+    pub fn euid(&self) -> Option<u32> {
+        self.connection.credentials().map(|peer| peer.euid)
+    }
+
+    /// The client's effective group id.
+    #[doc(alias = "xpc_connection_get_egid")]
+    pub fn egid(&self) -> Option<u32> {
+        self.connection.credentials().map(|peer| peer.egid)
+    }
+}
+
+/// An active connection. Clones are the same connection; they are cheap.
+///
+/// When the last clone of a connection made by name is dropped, it ends once its queued messages have left. A reply
+/// future counts as a clone. Dropping a connection inside its own handler is fine.
+#[doc(alias = "xpc_connection_t")]
+#[derive(Clone)]
+pub struct Connection(backend::Connection);
+
+impl Connection {
+    /// A connection to the service of this name (its `CFBundleIdentifier`) in the app's bundle.
+    ///
+    /// Always succeeds and launches nothing: the first message does. An unknown name makes the connection invalid after
+    /// [`Inactive::activate`].
+    #[doc(alias = "xpc_connection_create")]
+    pub fn service(name: &str) -> Inactive<Named> {
+        Inactive::new(backend::Inactive::service(name))
+    }
+
+    /// Queues a message that awaits no reply. Never blocks.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] once the connection is known to be over; [`Error::Encode`] for what cannot be represented.
+    /// Success does not say that the message arrives.
+    #[doc(alias = "xpc_connection_send_message")]
+    pub fn send(&self, message: &Dictionary) -> Result<(), Error> {
+        neutral(self.0.send(message))
+    }
+
+    /// Queues a request, and returns the future of its reply; any executor can run it. The request leaves whether or
+    /// not the future is polled. Never blocks.
+    ///
+    /// # Errors
+    /// The future's: [`Error::Interrupted`], [`Error::Invalid`], [`Error::Encode`].
+    #[doc(alias = "xpc_connection_send_message_with_reply")]
+    pub fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
+        ReplyFuture(self.0.send_with_reply(message))
+    }
+
+    /// Sends a request and blocks until its reply arrives.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`], [`Error::Invalid`], [`Error::Encode`]; [`Error::WouldDeadlock`] inside a handler of this
+    /// connection.
+    #[doc(alias = "xpc_connection_send_message_with_reply_sync")]
+    pub fn send_with_reply_blocking(&self, message: &Dictionary) -> Result<Message, Error> {
+        neutral(self.0.send_with_reply_blocking(message, None)).map(Message::new)
+    }
+
+    /// As [`send_with_reply_blocking`](Self::send_with_reply_blocking), for at most `timeout`.
+    ///
+    /// # Errors
+    /// The same, and [`Error::TimedOut`]: the service may still handle the request, its reply is discarded.
+    pub fn send_with_reply_timeout(&self, message: &Dictionary, timeout: Duration) -> Result<Message, Error> {
+        neutral(self.0.send_with_reply_blocking(message, Some(timeout))).map(Message::new)
+    }
+
+    /// Ends the connection for good, for all clones. What has not left yet is discarded, pending replies fail with
+    /// [`Error::Invalid`], and the last event is *invalid*. A service that cancels a client's connection interrupts the
+    /// client, which may send again; a client that cancels makes the service's side invalid. Cancelling again does
+    /// nothing.
+    #[doc(alias = "xpc_connection_cancel")]
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+
+    /// The name that the connection was made with; `None` for accepted ones.
+    #[doc(alias = "xpc_connection_get_name")]
+    pub fn name(&self) -> Option<&str> {
+        self.0.name()
+    }
+
+    /// The other side's process id; `None` while it is not known. A client learns it with the first reply or message
+    /// from the service.
+    #[doc(alias = "xpc_connection_get_pid")]
+    pub fn pid(&self) -> Option<u32> {
+        self.0.credentials().map(|peer| peer.pid)
+    }
+
+    /// The other side's effective user id; `None` while it is not known.
+    #[doc(alias = "xpc_connection_get_euid")]
+    pub fn euid(&self) -> Option<u32> {
+        self.0.credentials().map(|peer| peer.euid)
+    }
+
+    /// The other side's effective group id; `None` while it is not known.
+    #[doc(alias = "xpc_connection_get_egid")]
+    pub fn egid(&self) -> Option<u32> {
+        self.0.credentials().map(|peer| peer.egid)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("name", &self.name()).field("pid", &self.pid()).finish_non_exhaustive()
+    }
+}
+
+/// The reply to a request, once it arrives. It keeps its connection alive; dropping it discards this reply only.
+#[must_use = "a dropped future discards the reply: use `send` for a message that needs none"]
+pub struct ReplyFuture(backend::ReplyFuture);
+
+impl Future for ReplyFuture {
+    type Output = Result<Message, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|result| neutral(result).map(Message::new))
+    }
+}

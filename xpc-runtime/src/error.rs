@@ -1,0 +1,52 @@
+use std::fmt;
+use std::sync::Arc;
+
+use xpc_object::{EncodeError, ValueError};
+
+/// Why something did not work.
+///
+/// `Debug` prints the same as `Display`, so that a `main` that returns it ends with a readable message.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The service went away before it replied, or dropped the request without a reply. The connection stays usable:
+    /// sending again launches the service again if need be. Whether the request had an effect is not known.
+    #[doc(alias = "XPC_ERROR_CONNECTION_INTERRUPTED")]
+    #[error(
+        "the service was interrupted before it replied: it crashed, was ended, or dropped the request; the message may be sent again"
+    )]
+    Interrupted,
+    /// The connection is over for good: no such service, cancelled, or ended by the side that made it. The text says
+    /// why.
+    #[doc(alias = "XPC_ERROR_CONNECTION_INVALID")]
+    #[error("{0}")]
+    Invalid(Arc<str>),
+    /// A blocking request inside a handler of its own connection.
+    #[error(
+        "a blocking request inside a handler of the same connection can never be answered: use `send_with_reply`, or another connection"
+    )]
+    WouldDeadlock,
+    /// No reply within the time given to the request. A reply that arrives later is discarded.
+    #[error("no reply came in time")]
+    TimedOut,
+    /// A reply to a message whose sender awaits none, or a second reply to the same message.
+    #[error("the message awaits no reply, or has been replied to already")]
+    NotARequest,
+    /// The message cannot be sent as it is.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// A received message does not hold what was asked of it.
+    #[error(transparent)]
+    Value(#[from] ValueError),
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Backends have errors of their own, or use this crate's.
+pub(crate) fn neutral<T, E: Into<Error>>(result: Result<T, E>) -> Result<T, Error> {
+    result.map_err(Into::into)
+}

@@ -1,0 +1,76 @@
+//! Write XPC services in Rust: over libxpc on Apple platforms, over a backend that keeps XPC's rules on Linux.
+//!
+//! An app is split into processes: the app itself, and services that it reaches by name. A service is launched when the
+//! first message is sent to it, runs with rights of its own, and can crash without taking the app along. `cargo xpc`
+//! builds, bundles and starts both; this crate is what they are written with.
+//!
+//! The service:
+//!
+//! ```no_run
+//! use xpc_runtime::{Error, xpc_main};
+//!
+//! fn main() -> ! {
+//!     // Called once for every connection that the app opens.
+//!     xpc_main(|peer| {
+//!         peer.on_message(|_connection, message| -> Result<(), Error> {
+//!             let name = message.string("name")?;
+//!             message.reply().with("greeting", format!("Hello, {name}!")).send()
+//!         })
+//!         .activate();
+//!     })
+//! }
+//! ```
+//!
+//! The app:
+//!
+//! ```no_run
+//! use xpc_runtime::{Connection, Dictionary, Error};
+//!
+//! fn main() -> Result<(), Error> {
+//!     let connection = Connection::service("com.example.demo.greeter").activate();
+//!     let reply = connection.send_with_reply_blocking(&Dictionary::new().with("name", "Rust"))?;
+//!     println!("{}", reply.string("greeting")?);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What XPC promises
+//! * A connection can be made whether or not its service runs or even exists; only a **message** launches the service,
+//!   and an unknown name shows as *invalid* in [`Inactive::on_invalid`] and in every send.
+//! * Messages of one connection arrive in order. [`Connection::send`] never blocks. Replies are outside of that order.
+//! * Handlers of one connection run one at a time; while one runs, its connection neither sends nor receives. A
+//!   blocking request on the same connection inside it can therefore never be answered: it fails with
+//!   [`Error::WouldDeadlock`].
+//! * [`Error::Interrupted`]: the service went away, or dropped the request. The connection stays usable and the next
+//!   message launches the service again; nothing is sent twice. [`Error::Invalid`]: the connection is over for good.
+//! * A panic in a handler ends the process, after its message was printed. For the other side that is an interruption.
+//!
+//! # Names
+//! Items are called what libxpc calls them, without the prefix; searching this documentation for a C name finds the
+//! item that covers it.
+//!
+//! # Where services are found
+//! In the bundle that contains the running program. On Linux a program outside any bundle, started by `cargo run` or
+//! `cargo test`, can name one in the environment variable `XPC_RUNTIME_BUNDLE`. A service there gets a clean
+//! environment: PATH, HOME, USER, LOGNAME, SHELL, TMPDIR, LANG, LANGUAGE, LC_\*, TZ and XDG_RUNTIME_DIR of the app,
+//! what its Info.plist lists, and XPC_SERVICE_NAME; what it prints appears on the app's standard error, line by line,
+//! after its name.
+//!
+//! # Backends
+//! On Apple platforms the crate needs libSystem alone and macOS 11. `--cfg xpc_runtime_force_portable` in `RUSTFLAGS`
+//! chooses the portable backend where it supports the system.
+
+mod backend;
+mod connection;
+mod error;
+mod message;
+mod outcome;
+mod service;
+
+pub use crate::connection::{Accepted, Connection, Inactive, Named, ReplyFuture, Role};
+pub use crate::error::Error;
+pub use crate::message::{Message, Reply};
+pub use crate::outcome::HandlerOutcome;
+pub use crate::service::xpc_main;
+pub use xpc_object::{Array, Bytes, Date, Dictionary, EncodeError, Object, Type, Uuid, ValueError};
+pub use xpc_runtime_macros::service_name;

@@ -1,0 +1,83 @@
+use std::fmt;
+use std::ops::Deref;
+
+use xpc_object::{Dictionary, Object};
+
+use crate::error::neutral;
+use crate::{Error, backend};
+
+/// A received message or reply. It reads as the [`Dictionary`] that it holds.
+///
+/// If its sender awaits a reply and none has been sent when the message and every [`Reply`] made from it are gone, the
+/// sender gets [`Error::Interrupted`]. A message may be kept and replied to after the handler has returned, on any
+/// thread.
+#[doc(alias = "xpc_object_t")]
+pub struct Message(backend::Message);
+
+impl Message {
+    pub(crate) fn new(message: backend::Message) -> Self {
+        Self(message)
+    }
+
+    /// Starts the reply. Nothing is sent before [`Reply::send`].
+    ///
+    /// There is one reply to a message: for a message that awaits none, and from the second call on, sending fails with
+    /// [`Error::NotARequest`].
+    #[doc(alias = "xpc_dictionary_create_reply")]
+    pub fn reply(&self) -> Reply {
+        Reply { right: self.0.reply(), contents: Dictionary::new() }
+    }
+
+    /// Replies with a dictionary that exists already.
+    ///
+    /// # Errors
+    /// As [`Reply::send`].
+    pub fn reply_with(&self, contents: Dictionary) -> Result<(), Error> {
+        Reply { right: self.0.reply(), contents }.send()
+    }
+}
+
+impl Deref for Message {
+    type Target = Dictionary;
+
+    fn deref(&self) -> &Dictionary {
+        self.0.dictionary()
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+/// A reply under construction. Dropped unsent, it interrupts the requester.
+#[must_use = "a reply is sent by `send`; dropped, it interrupts the requester"]
+pub struct Reply {
+    right: Option<backend::Reply>,
+    contents: Dictionary,
+}
+
+impl Reply {
+    /// The same with one more value.
+    pub fn with(mut self, key: impl Into<String>, value: impl Into<Object>) -> Self {
+        self.contents.insert(key, value);
+        self
+    }
+
+    /// Puts a value under a key.
+    pub fn insert(&mut self, key: impl Into<String>, value: impl Into<Object>) {
+        self.contents.insert(key, value);
+    }
+
+    /// Sends the reply. Never blocks. That the requester is gone is no error.
+    ///
+    /// # Errors
+    /// [`Error::NotARequest`] where there is nobody to reply to; [`Error::Encode`] for what cannot be represented, and
+    /// then the requester is interrupted.
+    #[doc(alias = "xpc_connection_send_message")]
+    pub fn send(self) -> Result<(), Error> {
+        let right = self.right.ok_or(Error::NotARequest)?;
+        neutral(right.send(&self.contents))
+    }
+}

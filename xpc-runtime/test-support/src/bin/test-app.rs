@@ -1,0 +1,580 @@
+//! Runs the scenario that its first argument names, against the services in its bundle; a failed assertion is its exit
+//! status.
+
+use std::pin::pin;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use xpc_runtime::{Array, Connection, Date, Dictionary, Error, Message, Object, Uuid};
+use xpc_runtime_tests::{ABSENT_SERVICE_NAME, BROKEN_SERVICE_NAME, OTHER_SERVICE_NAME, SERVICE_NAME};
+
+/// Nothing here takes a second; whoever waits this long waits for ever.
+const FOR_EVER: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+enum Event {
+    Message(Message),
+    Interrupted,
+    Invalid(Error),
+}
+
+fn connect(name: &str) -> (Connection, Receiver<Event>) {
+    let (sender, events) = channel();
+    let (messages, interruptions) = (sender.clone(), sender.clone());
+    let connection = Connection::service(name)
+        .on_message(move |_, message| messages.send(Event::Message(message)).unwrap_or_default())
+        .on_interrupted(move |_| interruptions.send(Event::Interrupted).unwrap_or_default())
+        .on_invalid(move |_, error| sender.send(Event::Invalid(error)).unwrap_or_default())
+        .activate();
+    (connection, events)
+}
+
+fn next(events: &Receiver<Event>) -> Event {
+    events.recv_timeout(FOR_EVER).expect("an event")
+}
+
+fn op(name: &str) -> Dictionary {
+    Dictionary::new().with("op", name)
+}
+
+fn ask(connection: &Connection, message: &Dictionary) -> Message {
+    connection.send_with_reply_blocking(message).expect("a reply")
+}
+
+fn service_pid(connection: &Connection) -> u32 {
+    u32::try_from(ask(connection, &op("who")).uint64("pid").unwrap()).unwrap()
+}
+
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        thread::park_timeout(FOR_EVER);
+    }
+}
+
+fn children() -> Vec<String> {
+    // A child belongs to the thread that made it. A thread may end while one looks; only the launcher's makes children,
+    // and that one stays.
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let lists = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default());
+    lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+fn main() {
+    let scenario = std::env::args().nth(1).expect("a scenario");
+    match scenario.as_str() {
+        "reply-by-name" => reply_by_name(),
+        "every-type" => every_type(),
+        "launch-on-message" => launch_on_message(),
+        "order" => order(),
+        "kill-while-pending" => kill_while_pending(),
+        "panic" => panic_in_the_service(),
+        "unknown-name" => unknown_name(),
+        "absent-program" => absent_program(),
+        "broken-service" => broken_service(),
+        "cancel" => cancel(),
+        "cancelled-by-service" => cancelled_by_service(),
+        "dropped-reply" => dropped_reply(),
+        "one-reply" => one_reply(),
+        "blocking-in-handler" => blocking_in_handler(),
+        "handler-holds-messages-back" => handler_holds_messages_back(),
+        "service-asks-back" => service_asks_back(),
+        "concurrent-requests" => concurrent_requests(),
+        "dropped-connection" => dropped_connection(),
+        "timeout" => timeout(),
+        "large" => large(),
+        "one-instance" => one_instance(),
+        "service-of-a-service" => service_of_a_service(),
+        "helper-processes" => helper_processes(),
+        "helper" => println!("{}", service_pid(&connect(SERVICE_NAME).0)),
+        "environment" => environment(),
+        "output" => output(),
+        "unencodable" => unencodable(),
+        "many-deaths" => many_deaths(),
+        "no-descriptors" => no_descriptors(),
+        "idle-connections" => idle_connections(),
+        "hold" => hold(),
+        "benchmark" => benchmark(),
+        other => panic!("unknown scenario {other}"),
+    }
+    println!("{scenario} passed");
+}
+
+fn reply_by_name() {
+    let (connection, _events) = connect(SERVICE_NAME);
+    assert_eq!(connection.name(), Some(SERVICE_NAME));
+    assert_eq!(connection.pid(), None, "unknown before the first exchange");
+    let blocking = ask(&connection, &op("echo").with("n", 1_u64));
+    let awaited = block_on(connection.send_with_reply(&op("echo").with("n", 2_u64))).unwrap();
+    assert_eq!((blocking.uint64("n"), awaited.uint64("n")), (Ok(1), Ok(2)));
+    let who = ask(&connection, &op("who"));
+    assert_eq!(connection.pid().map(u64::from), who.uint64("pid").ok());
+    for key in ["peer", "peer-later"] {
+        assert_eq!(who.uint64(key), Ok(std::process::id().into()));
+    }
+    assert_eq!(who.uint64("euid"), Ok(rustix::process::geteuid().as_raw().into()));
+    assert_eq!(who.uint64("egid"), Ok(rustix::process::getegid().as_raw().into()));
+    assert_eq!(
+        (connection.euid(), connection.egid()),
+        (Some(rustix::process::geteuid().as_raw()), Some(rustix::process::getegid().as_raw()))
+    );
+}
+
+fn every_type() {
+    let (connection, _events) = connect(SERVICE_NAME);
+    let inner = Dictionary::new().with("deep", Array::from([Object::Null, true.into()]));
+    let message = op("echo")
+        .with("null", ())
+        .with("bool", false)
+        .with("int64", i64::MIN)
+        .with("uint64", u64::MAX)
+        .with("double", f64::MIN_POSITIVE)
+        .with("date", Date::from_nanoseconds(-1))
+        .with("data", vec![0_u8, 255])
+        .with("empty", Vec::<u8>::new())
+        .with("string", "h\u{e9}llo \u{1f980}")
+        .with("uuid", Uuid::from_bytes([7; 16]))
+        .with("array", Array::from([Object::from(1_i64), inner.clone().into()]))
+        .with("dictionary", inner);
+    assert_eq!(*ask(&connection, &message), message);
+    assert_eq!(*block_on(connection.send_with_reply(&message)).unwrap(), message);
+}
+
+fn launch_on_message() {
+    let (connection, _events) = connect(SERVICE_NAME);
+    let (_other, _more) = connect(OTHER_SERVICE_NAME);
+    assert_eq!(children(), Vec::<String>::new(), "a connection launches nothing");
+    let pid = service_pid(&connection);
+    assert_eq!(children(), [pid.to_string()]);
+}
+
+fn order() {
+    let (connection, _events) = connect(SERVICE_NAME);
+    for value in 0..5000_u64 {
+        connection.send(&op("append").with("value", value)).unwrap();
+    }
+    let list = ask(&connection, &op("list"));
+    assert_eq!(*list.array("values").unwrap(), (0..5000_u64).collect::<Array>());
+}
+
+fn kill_while_pending() {
+    let (connection, events) = connect(SERVICE_NAME);
+    let pid = service_pid(&connection);
+    let pending = connection.send_with_reply(&op("keep"));
+    let blocked = thread::spawn({
+        let connection = connection.clone();
+        move || connection.send_with_reply_blocking(&op("keep"))
+    });
+    for _ in 0..2 {
+        assert!(matches!(next(&events), Event::Message(message) if message.bool("kept") == Ok(true)));
+    }
+    kill(pid);
+    assert_eq!(block_on(pending).unwrap_err(), Error::Interrupted);
+    assert_eq!(blocked.join().unwrap().unwrap_err(), Error::Interrupted);
+    assert!(matches!(next(&events), Event::Interrupted));
+    // The next message launches it again; nothing is delivered twice.
+    let successor = service_pid(&connection);
+    assert_ne!(successor, pid);
+    assert_eq!(*ask(&connection, &op("list")).array("values").unwrap(), Array::new());
+    assert_eq!(children(), [successor.to_string()], "no zombie is left");
+    assert!(events.try_recv().is_err());
+}
+
+fn panic_in_the_service() {
+    let (connection, events) = connect(SERVICE_NAME);
+    let pid = service_pid(&connection);
+    assert_eq!(connection.send_with_reply_blocking(&op("panic")).unwrap_err(), Error::Interrupted);
+    assert!(matches!(next(&events), Event::Interrupted));
+    assert_ne!(service_pid(&connection), pid);
+}
+
+fn unknown_name() {
+    let (connection, events) = connect("com.example.nobody");
+    let Event::Invalid(Error::Invalid(reason)) = next(&events) else { panic!("not invalid") };
+    assert!(reason.contains("com.example.nobody") && reason.contains(SERVICE_NAME), "{reason}");
+    for error in [
+        connection.send(&op("echo")).unwrap_err(),
+        connection.send_with_reply_blocking(&op("echo")).unwrap_err(),
+        block_on(connection.send_with_reply(&op("echo"))).unwrap_err(),
+    ] {
+        assert_eq!(error, Error::Invalid(reason.clone()));
+    }
+    assert!(events.recv().is_err(), "the handlers are dropped after the last event");
+}
+
+fn absent_program() {
+    let (connection, events) = connect(ABSENT_SERVICE_NAME);
+    let error = connection.send_with_reply_blocking(&op("echo")).unwrap_err();
+    let Error::Invalid(reason) = &error else { panic!("{error}") };
+    assert!(reason.contains("cannot start") && reason.contains("no-such-program"), "{reason}");
+    assert!(matches!(next(&events), Event::Invalid(seen) if seen == error));
+}
+
+fn broken_service() {
+    let (connection, events) = connect(BROKEN_SERVICE_NAME);
+    assert_eq!(connection.send_with_reply_blocking(&op("echo")).unwrap_err(), Error::Interrupted);
+    assert!(matches!(next(&events), Event::Interrupted));
+    assert_eq!(children(), Vec::<String>::new());
+}
+
+fn cancel() {
+    let (connection, events) = connect(SERVICE_NAME);
+    let pending = connection.send_with_reply(&op("keep"));
+    assert!(matches!(next(&events), Event::Message(_)));
+    let blocked = thread::spawn({
+        let connection = connection.clone();
+        move || connection.send_with_reply_blocking(&op("keep"))
+    });
+    assert!(matches!(next(&events), Event::Message(_)));
+    connection.cancel();
+    connection.cancel();
+    assert!(matches!(block_on(pending).unwrap_err(), Error::Invalid(_)));
+    assert!(matches!(blocked.join().unwrap().unwrap_err(), Error::Invalid(_)));
+    assert!(matches!(next(&events), Event::Invalid(_)));
+    assert!(events.recv().is_err(), "silence after the last event");
+    assert!(matches!(connection.send(&op("echo")).unwrap_err(), Error::Invalid(_)));
+}
+
+fn cancelled_by_service() {
+    let (connection, events) = connect(SERVICE_NAME);
+    let pid = service_pid(&connection);
+    assert_eq!(connection.send_with_reply_blocking(&op("cancel")).unwrap_err(), Error::Interrupted);
+    assert!(matches!(next(&events), Event::Interrupted));
+    assert_eq!(service_pid(&connection), pid, "the service lives on and takes the client again");
+}
+
+fn dropped_reply() {
+    let (connection, events) = connect(SERVICE_NAME);
+    assert_eq!(connection.send_with_reply_blocking(&op("drop")).unwrap_err(), Error::Interrupted);
+    assert_eq!(block_on(connection.send_with_reply(&op("drop"))).unwrap_err(), Error::Interrupted);
+    // A handler's error drops the message too.
+    assert_eq!(connection.send_with_reply_blocking(&Dictionary::new()).unwrap_err(), Error::Interrupted);
+    ask(&connection, &op("echo"));
+    assert!(events.try_recv().is_err(), "the connection itself was not interrupted");
+}
+
+fn one_reply() {
+    let (connection, events) = connect(SERVICE_NAME);
+    assert_eq!(ask(&connection, &op("reply-twice")).bool("first"), Ok(true));
+    let Event::Message(message) = next(&events) else { panic!("not a message") };
+    assert_eq!(message.string("second"), Ok(format!("Err({})", Error::NotARequest).as_str()));
+    connection.send(&op("reply-twice")).unwrap();
+    ask(&connection, &op("echo"));
+}
+
+fn blocking_in_handler() {
+    let (connection, _events) = connect(SERVICE_NAME);
+    assert_eq!(ask(&connection, &op("ask-blocking")).string("error").unwrap(), Error::WouldDeadlock.to_string());
+    // On the client's side, and on another connection it is allowed.
+    let (sender, results) = channel();
+    let other = connect(SERVICE_NAME).0;
+    let connection = Connection::service(SERVICE_NAME)
+        .on_message(move |connection, _| {
+            sender
+                .send((
+                    connection.send_with_reply_blocking(&op("echo")).unwrap_err(),
+                    other.send_with_reply_blocking(&op("echo")).is_ok(),
+                ))
+                .unwrap();
+        })
+        .activate();
+    let pending = connection.send_with_reply(&op("keep"));
+    assert_eq!(results.recv_timeout(FOR_EVER).unwrap(), (Error::WouldDeadlock, true));
+    drop(pending);
+}
+
+fn handler_holds_messages_back() {
+    let (connection, events) = connect(SERVICE_NAME);
+    // While its handler runs, the service's connection sends nothing: message and reply arrive together, after it has
+    // returned.
+    assert_eq!(ask(&connection, &op("send-then-wait")).bool("waited"), Ok(true));
+    assert!(matches!(next(&events), Event::Message(message) if message.bool("sent") == Ok(true)));
+}
+
+fn service_asks_back() {
+    let connection = Connection::service(SERVICE_NAME)
+        .on_message(|_, message| -> Result<(), Error> {
+            message.reply().with("answer", message.uint64("question")? * 7).send()
+        })
+        .activate();
+    assert_eq!(ask(&connection, &op("ask-back")).uint64("answer"), Ok(42));
+    assert_eq!(block_on(connection.send_with_reply(&op("ask-back"))).unwrap().uint64("answer"), Ok(42));
+}
+
+fn concurrent_requests() {
+    let (connection, events) = connect(SERVICE_NAME);
+    thread::scope(|scope| {
+        for thread in 0..8_u64 {
+            let connection = &connection;
+            scope.spawn(move || {
+                for n in 0..125_u64 {
+                    let message = op("echo").with("thread", thread).with("n", n);
+                    let reply = if n % 2 == 0 {
+                        ask(connection, &message)
+                    } else {
+                        block_on(connection.send_with_reply(&message)).unwrap()
+                    };
+                    assert_eq!(*reply, message);
+                }
+            });
+        }
+    });
+    let all: Vec<_> = (0..1000_u64).map(|n| connection.send_with_reply(&op("echo").with("n", n))).collect();
+    for (n, reply) in (0..).zip(all) {
+        assert_eq!(block_on(reply).unwrap().uint64("n"), Ok(n));
+    }
+    assert!(events.try_recv().is_err());
+}
+
+fn dropped_connection() {
+    // What was sent before the drop still arrives: a large message cannot have left at once.
+    let (first, events) = connect(SERVICE_NAME);
+    let pid = service_pid(&first);
+    let pending = first.send_with_reply(&op("keep").with("data", vec![1_u8; 8 << 20]));
+    drop(first);
+    assert!(matches!(next(&events), Event::Message(_)), "a reply future keeps its connection alive");
+    drop(pending);
+    assert!(events.recv().is_err(), "no event after the last drop");
+    let (second, _events) = connect(SERVICE_NAME);
+    assert_eq!(service_pid(&second), pid);
+    // Inside its own handler.
+    let (sender, dropped) = channel();
+    let mut own = None::<Connection>;
+    let (hand_over, handed_over) = channel();
+    let connection = Connection::service(SERVICE_NAME)
+        .on_message(move |_, _| {
+            own = own.take().or_else(|| handed_over.recv().ok());
+            own = None;
+            sender.send(()).unwrap();
+        })
+        .activate();
+    connection.send(&op("keep")).unwrap();
+    hand_over.send(connection).unwrap();
+    dropped.recv_timeout(FOR_EVER).unwrap();
+    assert!(dropped.recv().is_err(), "the handler goes with its connection");
+}
+
+fn timeout() {
+    let (connection, events) = connect(SERVICE_NAME);
+    let message = op("keep");
+    assert_eq!(connection.send_with_reply_timeout(&message, Duration::from_millis(20)).unwrap_err(), Error::TimedOut);
+    assert!(matches!(next(&events), Event::Message(_)));
+    let reply = connection.send_with_reply_timeout(&op("echo"), FOR_EVER);
+    assert!(reply.is_ok());
+}
+
+fn large() {
+    let (connection, _events) = connect(SERVICE_NAME);
+    let data: Vec<u8> = (0..32_u32 << 20).map(|n| (n % 251) as u8).collect();
+    let message = op("echo").with("data", data);
+    assert!(*ask(&connection, &message) == message);
+    assert!(*block_on(connection.send_with_reply(&message)).unwrap() == message);
+}
+
+fn one_instance() {
+    let connections: Vec<_> = (0..20).map(|_| connect(SERVICE_NAME).0).collect();
+    let pending: Vec<_> = connections.iter().map(|connection| connection.send_with_reply(&op("who"))).collect();
+    let pids: Vec<_> = pending.into_iter().map(|reply| block_on(reply).unwrap().uint64("pid").unwrap()).collect();
+    assert!(pids.iter().all(|pid| *pid == pids[0]));
+    assert_eq!(children().len(), 1);
+}
+
+fn service_of_a_service() {
+    let (connection, _events) = connect(SERVICE_NAME);
+    let own = u64::from(service_pid(&connection));
+    let reply = ask(&connection, &op("forward").with("to", OTHER_SERVICE_NAME));
+    assert_eq!(reply.uint64("peer"), Ok(own), "the other service sees the service, not the app");
+    let (other, _events) = connect(OTHER_SERVICE_NAME);
+    assert_eq!(reply.uint64("pid"), Ok(service_pid(&other).into()), "one instance for the whole app");
+    assert_eq!(children().len(), 2, "the app launched both");
+    let reply = ask(&connection, &op("forward").with("to", "com.example.nobody"));
+    assert!(reply.string("error").unwrap().contains("com.example.nobody"));
+}
+
+fn helper_processes() {
+    let (connection, _events) = connect(SERVICE_NAME);
+    let pid = service_pid(&connection);
+    // A helper, and one that a shell started: the same instance for both, launched by this process.
+    let app = std::env::current_exe().unwrap();
+    for mut command in [Command::new(&app), Command::new("sh")] {
+        if command.get_program() == "sh" {
+            command.args(["-c", "\"$0\" \"$1\"; exit $?"]).arg(&app);
+        }
+        let output = command.arg("helper").stderr(Stdio::inherit()).output().unwrap();
+        assert!(output.status.success());
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{pid}\nhelper passed\n"));
+    }
+    assert_eq!(service_pid(&connection), pid);
+}
+
+fn environment() {
+    let leaked = std::fs::File::open("/dev/null").unwrap();
+    rustix::io::fcntl_setfd(&leaked, rustix::io::FdFlags::empty()).unwrap();
+    let (connection, _events) = connect(SERVICE_NAME);
+    let who = ask(&connection, &op("who"));
+    let environment = who.dictionary("environment").unwrap();
+    assert_eq!(environment.string("GREETING"), Ok("hello"));
+    assert_eq!(environment.string("XPC_SERVICE_NAME"), Ok(SERVICE_NAME));
+    assert_eq!(environment.string("LC_TIME"), Ok("C"));
+    assert!(environment.contains_key("PATH"));
+    assert!(!environment.contains_key("SECRET_OF_THE_APP") && !environment.contains_key("RUST_LOG"));
+    assert_eq!(who.string("directory"), Ok("/"));
+    assert_eq!(who.uint64("session"), who.uint64("pid"), "a session of its own");
+    let descriptors = format!("{:?}", who.array("descriptors").unwrap());
+    let expected = ["0: /dev/null", "1: pipe", "2: pipe", "socket", "eventpoll", "eventfd"];
+    assert!(expected.iter().all(|expected| descriptors.contains(expected)), "{descriptors}");
+    assert_eq!(
+        descriptors.matches("/dev/null").count(),
+        1,
+        "the app's own descriptors stay with the app: {descriptors}"
+    );
+    let other = ask(&connect(OTHER_SERVICE_NAME).0, &op("who"));
+    let app_session = rustix::process::getsid(None).unwrap().as_raw_nonzero().get().cast_unsigned();
+    assert_eq!(other.uint64("session"), Ok(app_session.into()), "JoinExistingSession");
+}
+
+fn output() {
+    let (connection, events) = connect(SERVICE_NAME);
+    ask(&connection, &op("print"));
+    kill(service_pid(&connection));
+    assert!(matches!(next(&events), Event::Interrupted));
+}
+
+fn unencodable() {
+    let (connection, _events) = connect(SERVICE_NAME);
+    let message = op("echo").with("text", "a\0b");
+    for error in [
+        connection.send(&message).unwrap_err(),
+        connection.send_with_reply_blocking(&message).unwrap_err(),
+        block_on(connection.send_with_reply(&message)).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::Encode(_)), "{error}");
+    }
+    ask(&connection, &op("echo"));
+}
+
+fn many_deaths() {
+    let (connection, events) = connect(SERVICE_NAME);
+    for _ in 0..25 {
+        let pid = service_pid(&connection);
+        kill(pid);
+        assert!(matches!(next(&events), Event::Interrupted));
+    }
+    assert!(events.try_recv().is_err(), "one interruption for one death");
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    assert!(descriptors < 20, "{descriptors} descriptors are open");
+}
+
+/// At the limit of descriptors new connections fail for good, and the others go on.
+fn no_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let (first, events) = connect(SERVICE_NAME);
+    service_pid(&first);
+    let limit = Rlimit { current: Some(40), ..getrlimit(Resource::Nofile) };
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let mut others = Vec::new();
+    let error = loop {
+        let (connection, events) = connect(SERVICE_NAME);
+        let result = connection.send_with_reply_blocking(&op("echo"));
+        others.push((connection, events));
+        match result {
+            Ok(_) => assert!(others.len() < 40),
+            Err(error) => break error,
+        }
+    };
+    let (last, last_events) = others.pop().unwrap();
+    assert!(matches!(&error, Error::Invalid(reason) if reason.contains("cannot connect")), "{error}");
+    assert!(matches!(next(&last_events), Event::Invalid(seen) if seen == error));
+    assert_eq!(last.send(&op("echo")).unwrap_err(), error);
+    for (connection, _) in others.iter().chain([&(first, events)]) {
+        ask(connection, &op("echo"));
+    }
+}
+
+/// Measures what an idle connection costs: not a test.
+fn idle_connections() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const COUNT: u64 = 10_000;
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(maximum.unwrap_or(65_536).min(65_536)), maximum }).unwrap();
+    let resident = |pid: u64| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let (first, _events) = connect(SERVICE_NAME);
+    let (pid, own) = (u64::from(service_pid(&first)), u64::from(std::process::id()));
+    let before = (resident(pid), resident(own));
+    let start = std::time::Instant::now();
+    let connections: Vec<_> = (0..COUNT).map(|_| Connection::service(SERVICE_NAME).activate()).collect();
+    for connection in &connections {
+        ask(connection, &op("echo"));
+    }
+    let elapsed = start.elapsed();
+    let threads = ask(&first, &op("who")).uint64("threads").unwrap();
+    println!(
+        "{COUNT} connections in {elapsed:?}; resident KiB service {} -> {}, client {} -> {}; service threads {threads}",
+        before.0,
+        resident(pid),
+        before.1,
+        resident(own)
+    );
+    for _ in 0..5 {
+        let start = std::time::Instant::now();
+        for _ in 0..10_000 {
+            ask(&first, &op("echo"));
+        }
+        println!("round trip beside them {} ns", start.elapsed().as_nanos() / 10_000);
+    }
+}
+
+/// Prints the service's process id, and ends when its standard input does.
+fn hold() {
+    let (connection, _events) = connect(SERVICE_NAME);
+    println!("{}", service_pid(&connection));
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
+}
+
+fn benchmark() {
+    let (connection, _events) = connect(SERVICE_NAME);
+    for (name, message) in [("empty", op("echo")), ("1 KiB", op("echo").with("data", vec![0_u8; 1024]))] {
+        for _ in 0..1000 {
+            ask(&connection, &message);
+        }
+        let mut runs: Vec<_> = (0..5)
+            .map(|_| {
+                let start = std::time::Instant::now();
+                for _ in 0..10_000 {
+                    ask(&connection, &message);
+                }
+                let blocking = start.elapsed().as_nanos() / 10_000;
+                let start = std::time::Instant::now();
+                for _ in 0..10_000 {
+                    block_on(connection.send_with_reply(&message)).unwrap();
+                }
+                (blocking, start.elapsed().as_nanos() / 10_000)
+            })
+            .collect();
+        runs.sort_unstable();
+        println!("{name}: blocking {} ns, async {} ns", runs[2].0, runs[2].1);
+    }
+}

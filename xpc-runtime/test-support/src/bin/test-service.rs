@@ -1,0 +1,109 @@
+//! Does what the message's `op` says.
+
+use std::sync::Mutex;
+
+use xpc_runtime::{Array, Connection, Dictionary, Error, Message, xpc_main};
+
+/// Requests that are never answered: they must be alive when the service is killed.
+static KEPT: Mutex<Vec<Message>> = Mutex::new(Vec::new());
+
+fn main() -> ! {
+    if std::env::var("XPC_SERVICE_NAME").is_ok_and(|name| name == xpc_runtime_tests::BROKEN_SERVICE_NAME) {
+        std::process::exit(3);
+    }
+    xpc_main(|peer| {
+        let pid = peer.pid();
+        let mut received = Array::new();
+        peer.on_message(move |connection, message| -> Result<(), Error> {
+            match message.string("op")? {
+                "echo" => message.reply_with(message.clone()),
+                "who" => message.reply_with(who(connection, pid)),
+                "append" => {
+                    received.push(message.uint64("value")?.into());
+                    Ok(())
+                }
+                "list" => message.reply().with("values", std::mem::take(&mut received)).send(),
+                "keep" => {
+                    KEPT.lock().unwrap().push(message);
+                    connection.send(&Dictionary::new().with("kept", true))
+                }
+                "drop" => Ok(()),
+                "reply-twice" => {
+                    message.reply().with("first", true).send()?;
+                    let second = message.reply().send();
+                    connection.send(&Dictionary::new().with("second", format!("{second:?}")))
+                }
+                "cancel" => {
+                    connection.cancel();
+                    Ok(())
+                }
+                "panic" => panic!("told to panic"),
+                "print" => {
+                    println!("on standard output");
+                    eprint!("on standard error, without a line's end");
+                    message.reply().send()
+                }
+                "ask-blocking" => {
+                    let error = connection.send_with_reply_blocking(&Dictionary::new()).unwrap_err();
+                    message.reply().with("error", error.to_string()).send()
+                }
+                "ask-back" => {
+                    // On another thread: a handler holds its own connection up.
+                    let connection = connection.clone();
+                    std::thread::spawn(move || {
+                        let answer =
+                            connection.send_with_reply_blocking(&Dictionary::new().with("question", 6_u64)).unwrap();
+                        message.reply().with("answer", answer.uint64("answer").unwrap()).send().unwrap();
+                    });
+                    Ok(())
+                }
+                "send-then-wait" => {
+                    // Nothing leaves while the handler runs, so that the client's message cannot be the answer to ours.
+                    connection.send(&Dictionary::new().with("sent", true))?;
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                    message.reply().with("waited", true).send()
+                }
+                "forward" => {
+                    let other = Connection::service(message.string("to")?).activate();
+                    let result = other.send_with_reply_blocking(&Dictionary::new().with("op", "who"));
+                    message.reply_with(match result {
+                        Ok(reply) => reply.clone(),
+                        Err(error) => Dictionary::new().with("error", error.to_string()),
+                    })
+                }
+                op => panic!("unknown op {op}"),
+            }
+        })
+        .activate();
+    })
+}
+
+fn who(connection: &Connection, peer: Option<u32>) -> Dictionary {
+    let environment: Dictionary = std::env::vars().collect();
+    let folder = std::env::current_dir().unwrap();
+    let mut who = Dictionary::new()
+        .with("pid", std::process::id())
+        .with("environment", environment)
+        .with("directory", folder.to_str().unwrap())
+        .with("peer", peer.unwrap())
+        .with("peer-later", connection.pid().unwrap())
+        .with("euid", connection.euid().unwrap())
+        .with("egid", connection.egid().unwrap());
+    #[cfg(target_os = "linux")]
+    {
+        let session = rustix::process::getsid(None).unwrap().as_raw_nonzero().get().cast_unsigned();
+        who.insert("session", session);
+        let descriptors: Array =
+            std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap()).map(describe).collect();
+        who.insert("descriptors", descriptors);
+        who.insert("threads", std::fs::read_dir("/proc/self/task").unwrap().count() as u64);
+    }
+    who
+}
+
+#[cfg(target_os = "linux")]
+fn describe(entry: std::fs::DirEntry) -> String {
+    let target =
+        std::fs::read_link(entry.path()).map_or_else(|error| error.to_string(), |path| path.display().to_string());
+    format!("{}: {target}", entry.file_name().display())
+}

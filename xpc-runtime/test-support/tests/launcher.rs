@@ -1,0 +1,210 @@
+//! The runtime from outside: a real app in a real bundle, which launches real services.
+
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use xpc_runtime_tests::{ABSENT_SERVICE_NAME, BROKEN_SERVICE_NAME, OTHER_SERVICE_NAME, SERVICE_NAME};
+
+const APP: &str = env!("CARGO_BIN_EXE_test-app");
+const SERVICE: &str = env!("CARGO_BIN_EXE_test-service");
+
+struct Bundle {
+    folder: tempfile::TempDir,
+}
+
+impl Bundle {
+    fn new() -> Self {
+        let bundle = Self { folder: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap() };
+        fs::create_dir_all(bundle.path("Contents/MacOS")).unwrap();
+        install(APP, &bundle.app());
+        let environment = "<key>EnvironmentVariables</key><dict><key>GREETING</key><string>hello</string></dict>";
+        bundle.add(SERVICE_NAME, Some("service"), environment);
+        bundle.add(OTHER_SERVICE_NAME, Some("other"), "<key>JoinExistingSession</key><true/>");
+        bundle.add(BROKEN_SERVICE_NAME, Some("broken"), "");
+        bundle.add(ABSENT_SERVICE_NAME, None, "");
+        bundle
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join("Tests \u{e9}.app").join(path)
+    }
+
+    fn app(&self) -> PathBuf {
+        self.path("Contents/MacOS/app")
+    }
+
+    fn add(&self, name: &str, program: Option<&str>, options: &str) {
+        let contents = self.path("Contents/XPCServices").join(format!("{name}.xpc/Contents"));
+        fs::create_dir_all(contents.join("MacOS")).unwrap();
+        let executable = program.unwrap_or("no-such-program");
+        let plist = format!(
+            "<plist version=\"1.0\"><dict><key>CFBundleIdentifier</key><string>{name}</string><key>CFBundleExecutable</key><string>{executable}</string>\
+             <key>CFBundlePackageType</key><string>XPC!</string><key>XPCService</key><dict>{options}</dict></dict></plist>"
+        );
+        fs::write(contents.join("Info.plist"), plist).unwrap();
+        if program.is_some() {
+            install(SERVICE, &contents.join("MacOS").join(executable));
+        }
+    }
+
+    fn command(&self, scenario: &str) -> Command {
+        command(&self.app(), scenario)
+    }
+
+    fn run(&self, scenario: &str) -> Output {
+        finish(&mut self.command(scenario))
+    }
+}
+
+/// A hard link, which the folder of the bundles is chosen for: a program that was just written cannot be executed while
+/// another test's child, forked meanwhile, still holds it open for writing.
+fn install(program: &str, destination: &Path) {
+    fs::hard_link(program, destination).unwrap();
+}
+
+fn command(app: &Path, scenario: &str) -> Command {
+    let mut command = Command::new(app);
+    command
+        .arg(scenario)
+        .env("SECRET_OF_THE_APP", "1")
+        .env("RUST_LOG", "trace")
+        .env("LC_TIME", "C")
+        .env_remove("XPC_RUNTIME_BUNDLE");
+    command
+}
+
+fn finish(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+macro_rules! scenarios {
+    ($($name:ident = $scenario:literal),* $(,)?) => {$(
+        #[test]
+        fn $name() {
+            Bundle::new().run($scenario);
+        }
+    )*};
+}
+
+scenarios! {
+    a_service_replies_by_name = "reply-by-name",
+    every_type_crosses = "every-type",
+    only_a_message_launches = "launch-on-message",
+    messages_keep_their_order = "order",
+    a_killed_service_interrupts_and_is_launched_again = "kill-while-pending",
+    a_program_that_cannot_be_started_is_invalid = "absent-program",
+    a_service_that_ends_at_once_interrupts = "broken-service",
+    an_unknown_name_is_invalid = "unknown-name",
+    cancel_is_final = "cancel",
+    a_service_that_cancels_interrupts = "cancelled-by-service",
+    a_dropped_request_interrupts_its_sender_only = "dropped-reply",
+    there_is_one_reply = "one-reply",
+    blocking_inside_the_own_handler_is_an_error = "blocking-in-handler",
+    a_running_handler_holds_messages_back = "handler-holds-messages-back",
+    a_service_can_ask_its_client = "service-asks-back",
+    a_thousand_requests_from_several_threads = "concurrent-requests",
+    a_dropped_connection_ends_quietly = "dropped-connection",
+    a_request_can_time_out = "timeout",
+    large_messages_cross = "large",
+    there_is_one_instance = "one-instance",
+    helper_processes_share_the_services = "helper-processes",
+    a_service_reaches_another_service = "service-of-a-service",
+    a_service_gets_a_clean_environment = "environment",
+    at_the_descriptor_limit_others_go_on = "no-descriptors",
+    what_cannot_be_encoded_is_refused = "unencodable",
+    each_death_is_one_interruption = "many-deaths",
+}
+
+#[test]
+fn a_panicking_handler_ends_the_service_and_its_text_is_seen() {
+    let output = Bundle::new().run("panic");
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        log.lines().any(|line| line.starts_with(&format!("[{SERVICE_NAME}] ")) && line.contains("panicked at")),
+        "{log}"
+    );
+    assert!(log.contains(&format!("[{SERVICE_NAME}] told to panic")), "{log}");
+}
+
+#[test]
+fn what_a_service_prints_is_seen_with_its_name() {
+    let bundle = Bundle::new();
+    // Standard error is read to its end, which comes when the app and the threads that forward to it are gone.
+    let log = String::from_utf8(bundle.run("output").stderr).unwrap();
+    assert!(log.contains(&format!("[{SERVICE_NAME}] on standard output\n")), "{log}");
+}
+
+#[test]
+fn the_bundle_can_be_named_by_the_environment() {
+    let bundle = Bundle::new();
+    // Relative, and the service's own directory is another.
+    finish(
+        command(Path::new(APP), "reply-by-name")
+            .env("XPC_RUNTIME_BUNDLE", bundle.path("").file_name().unwrap())
+            .current_dir(bundle.folder.path()),
+    );
+}
+
+#[test]
+fn outside_a_bundle_the_error_says_what_to_do() {
+    let output = command(Path::new(APP), "reply-by-name").output().unwrap();
+    assert!(!output.status.success());
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(log.contains("cargo xpc run") && log.contains("XPC_RUNTIME_BUNDLE="), "{log}");
+}
+
+#[test]
+fn a_service_run_by_hand_aborts() {
+    for forged in [None, Some("3:1"), Some("0:0"), Some("x")] {
+        let mut command = Command::new(SERVICE);
+        command.env_remove("XPC_RUNTIME_BOOTSTRAP");
+        if let Some(forged) = forged {
+            command.env("XPC_RUNTIME_BOOTSTRAP", forged);
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.signal(), Some(6), "{forged:?}: {output:?}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "An XPC Service cannot be run directly.\n");
+    }
+}
+
+#[test]
+fn services_go_with_their_app_however_it_ends() {
+    for killed in [true, false] {
+        let bundle = Bundle::new();
+        let mut app = bundle.command("hold").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(app.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let service = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
+        let service = pidfd_open(service, PidfdFlags::empty()).unwrap();
+        if killed {
+            app.kill().unwrap();
+        }
+        // Closes its standard input.
+        assert_eq!(app.wait().unwrap().success(), !killed);
+        poll(&mut [PollFd::new(&service, PollFlags::IN)], None).unwrap();
+    }
+}
+
+#[test]
+fn an_app_that_ignores_dead_children_works() {
+    let bundle = Bundle::new();
+    let script = "trap '' CHLD; exec \"$0\" \"$1\"";
+    for scenario in ["kill-while-pending", "many-deaths", "broken-service"] {
+        let mut command = Command::new("sh");
+        finish(command.args(["-c", script]).arg(bundle.app()).arg(scenario));
+    }
+}

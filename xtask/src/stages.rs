@@ -1,0 +1,148 @@
+//! The stages of the tests, each a command or a few.
+
+use crate::env::{Outcome, ask, command, root, run, target, tools, venv_bin};
+
+/// The oldest Rust that the crates promise to build with; `rust-version` in their manifests says the same.
+const MSRV: &str = "1.88.0";
+const CARGO_DENY: &str = "0.20.2";
+const APPLE_TARGETS: [&str; 2] = ["aarch64-apple-darwin", "x86_64-apple-darwin"];
+
+/// Packages that are Linux's alone: the portable backend, and the programs that test it.
+const LINUX_ONLY: [&str; 2] = ["xpc-portable", "xpc-runtime-tests"];
+
+/// `--workspace`, as far as it can be built on this machine.
+fn workspace() -> Vec<&'static str> {
+    let mut args = vec!["--workspace"];
+    if !cfg!(target_os = "linux") {
+        args.extend(LINUX_ONLY.iter().flat_map(|package| ["--exclude", package]));
+    }
+    args
+}
+
+/// Rust's own parts.
+pub fn rust() -> Outcome {
+    let toolchain = active_toolchain();
+    run(command("rustup", &["target", "add", "--toolchain", &toolchain]).args(APPLE_TARGETS))?;
+    run(&mut command("rustup", &["component", "add", "--toolchain", &toolchain, "clippy", "rustfmt"]))?;
+    if ask("rustc", &[&format!("+{MSRV}"), "--version"]).is_none() {
+        run(&mut command("rustup", &["toolchain", "install", MSRV, "--profile", "minimal", "--no-self-update"]))?;
+    }
+    Ok(())
+}
+
+fn active_toolchain() -> String {
+    let said = ask("rustup", &["show", "active-toolchain"]).unwrap_or_default();
+    said.split_whitespace().next().unwrap_or("stable").to_owned()
+}
+
+/// zig, cargo-zigbuild and the peers that read what we write, in a virtual environment of their own.
+pub fn python() -> Outcome {
+    let requirements = root().join("xtask/requirements.txt");
+    let wanted = std::fs::read_to_string(&requirements).map_err(|e| format!("{}: {e}", requirements.display()))?;
+    let stamp = tools().join("venv/requirements.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
+        println!("{} is up to date", tools().join("venv").display());
+        return Ok(());
+    }
+    std::fs::create_dir_all(tools()).map_err(|e| format!("{}: {e}", tools().display()))?;
+    run(command("python3", &["-m", "venv"]).arg(tools().join("venv")))?;
+    run(command(venv_bin().join("python"), &["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements))?;
+    std::fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))
+}
+
+/// The linter of licences and sources.
+pub fn install_cargo_deny() -> Outcome {
+    let has = ask(tools().join("bin/cargo-deny"), &["--version"]).unwrap_or_default();
+    if has.ends_with(CARGO_DENY) {
+        println!("{has} is there");
+        return Ok(());
+    }
+    let mut install = command("cargo", &["install", "--quiet", "--locked", "--version", CARGO_DENY, "cargo-deny"]);
+    // Its own build, away from ours; without optimisation it is built in half the time.
+    run(install.args(["--debug", "--root"]).arg(tools()).arg("--target-dir").arg(tools().join("build")))
+}
+
+/// Layout of the source.
+pub fn fmt() -> Outcome {
+    run(&mut command("cargo", &["fmt", "--all", "--check"]))
+}
+
+/// Lints, for this machine and for Apple's.
+pub fn clippy() -> Outcome {
+    let mut lint = command("cargo", &["clippy", "--locked", "--all-targets"]);
+    lint.args(workspace());
+    run(lint.args(["--", "-Dwarnings"]))?;
+    for target in APPLE_TARGETS {
+        let lint = ["clippy", "--locked", "--package", "xpc-runtime", "--target", target, "--", "-Dwarnings"];
+        run(&mut command("cargo", &lint))?;
+    }
+    Ok(())
+}
+
+/// The documentation, without a warning.
+pub fn doc() -> Outcome {
+    let mut doc = command("cargo", &["doc", "--locked", "--no-deps", "--quiet"]);
+    run(doc.args(workspace()).env("RUSTDOCFLAGS", "-Dwarnings"))
+}
+
+/// Licences, bans and sources of every dependency. Advisories need the network and are a workflow of their own.
+pub fn deny() -> Outcome {
+    install_cargo_deny()?;
+    let deny = tools().join("bin/cargo-deny");
+    run(&mut command(deny, &["--locked", "--workspace", "check", "licenses", "bans", "sources"]))
+}
+
+/// The oldest Rust.
+pub fn msrv() -> Outcome {
+    let mut check = command("cargo", &[&format!("+{MSRV}"), "check", "--locked", "--all-targets", "--quiet"]);
+    run(check.args(workspace()).env("CARGO_TARGET_DIR", target().join("msrv")))
+}
+
+/// Tests that stand beside the code.
+pub fn unit() -> Outcome {
+    let mut test = with_peers(&["test", "--locked", "--exclude", "integration-tests", "--no-fail-fast"]);
+    run(test.args(workspace()))
+}
+
+/// The runtime under AddressSanitizer (with its leak detector) and ThreadSanitizer; the standard library is built with
+/// them too, and rustix calls libc, so that its calls are seen.
+pub fn sanitize() -> Outcome {
+    if !cfg!(target_os = "linux") {
+        println!("the portable backend, which this is about, is Linux's");
+        return Ok(());
+    }
+    let nightly =
+        ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src", "--no-self-update"];
+    if ask("rustup", &["component", "list", "--installed", "--toolchain", "nightly"])
+        .is_none_or(|list| !list.contains("rust-src"))
+    {
+        run(&mut command("rustup", &nightly))?;
+    }
+    let about = ask("rustc", &["-vV"]).unwrap_or_default();
+    let host = about.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc does not name its host")?;
+    for sanitizer in ["address", "thread"] {
+        let test =
+            ["+nightly", "test", "--locked", "--quiet", "-Zbuild-std", "--target", host, "--lib", "--bins", "--tests"];
+        let mut test = command("cargo", &test);
+        test.args(["--package", "xpc-object", "--package", "xpc-portable", "--package", "xpc-runtime-tests"]);
+        test.env("RUSTFLAGS", format!("-Zsanitizer={sanitizer} --cfg=rustix_use_libc"));
+        run(test.env("CARGO_TARGET_DIR", target().join(sanitizer)))?;
+    }
+    Ok(())
+}
+
+/// The whole way, through the real binary.
+pub fn whole_way() -> Outcome {
+    run(&mut with_peers(&["test", "--locked", "--package", "integration-tests", "--no-fail-fast"]))
+}
+
+/// What the README promises.
+pub fn demo() -> Outcome {
+    crate::demo::run()
+}
+
+fn with_peers(args: &[&str]) -> std::process::Command {
+    let mut command = command("cargo", args);
+    command.env("CARGO_XPC_TEST_VENV", tools().join("venv"));
+    command
+}
