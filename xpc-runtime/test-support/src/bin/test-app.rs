@@ -448,8 +448,7 @@ fn environment() {
         "the app's own descriptors stay with the app: {descriptors}"
     );
     let other = ask(&connect(OTHER_SERVICE_NAME).0, &op("who"));
-    let app_session = rustix::process::getsid(None).unwrap().as_raw_nonzero().get().cast_unsigned();
-    assert_eq!(other.uint64("session"), Ok(app_session.into()), "JoinExistingSession");
+    assert_eq!(other.uint64("session"), Ok(xpc_runtime_tests::session()), "JoinExistingSession");
 }
 
 fn output() {

@@ -91,8 +91,7 @@ fn who(connection: &Connection, peer: Option<u32>) -> Dictionary {
         .with("egid", connection.egid().unwrap());
     #[cfg(target_os = "linux")]
     {
-        let session = rustix::process::getsid(None).unwrap().as_raw_nonzero().get().cast_unsigned();
-        who.insert("session", session);
+        who.insert("session", xpc_runtime_tests::session());
         let descriptors: Array =
             std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap()).map(describe).collect();
         who.insert("descriptors", descriptors);
