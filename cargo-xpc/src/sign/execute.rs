@@ -5,16 +5,14 @@ use std::fs::Permissions;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use apple_codesign::cryptography::DigestType;
-use apple_codesign::{
-    AppleCodesignError, CodeSignatureFlags, MachOSigner, SettingsScope, SignedMachOInfo, SigningSettings,
-};
+use apple_codesign::{AppleCodesignError, MachOSigner, SignedMachOInfo};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use super::machine::Machine;
+use super::settings::{Sealed, settings};
 use super::walk::Node;
-use super::{PlannedSignature, Progress, SignError, SignPlan, entitlements, seal};
+use super::{PlannedSignature, Progress, SignError, SignPlan, seal};
 use crate::bundle::tree;
 use crate::macho::{CdHash, HashKind};
 
@@ -67,12 +65,6 @@ struct Run<'a> {
     progress: &'a mut dyn FnMut(&Progress),
 }
 
-/// What a bundle gives its main executable to seal.
-struct Sealed<'a> {
-    info: &'a [u8],
-    resources: &'a [u8],
-}
-
 impl Run<'_> {
     fn bundle(&mut self, node: &Node) -> Result<(), SignError> {
         for loose in &node.loose {
@@ -120,42 +112,6 @@ impl Run<'_> {
         self.signed.insert(path.to_owned(), info);
         Ok(())
     }
-}
-
-/// Everything is set explicitly, and nothing imported from the file: an old signature passes on only what the plan took over.
-fn settings(
-    planned: &PlannedSignature,
-    machine: &Machine,
-    sealed: Option<Sealed<'_>>,
-) -> Result<SigningSettings<'static>, Box<AppleCodesignError>> {
-    let mut settings = SigningSettings::default();
-    let all = SettingsScope::Main;
-    settings.set_binary_identifier(all.clone(), &planned.identifier);
-    if !planned.flags.is_empty() {
-        settings.set_code_signature_flags(all.clone(), CodeSignatureFlags::from_bits_retain(planned.flags.0));
-    }
-    if let Some(content) = &planned.entitlements {
-        let xml = entitlements::to_xml(content).map_err(AppleCodesignError::PlistSerializeXml)?;
-        settings.set_entitlements_xml(all.clone(), xml)?;
-    }
-    if machine.needs_sha1 {
-        settings.set_digest_type(all.clone(), DigestType::Sha1);
-        settings.add_extra_digest(all.clone(), DigestType::Sha256);
-    }
-    match sealed {
-        Some(sealed) => {
-            settings.set_info_plist_data(all.clone(), sealed.info.to_vec());
-            settings.set_code_resources_data(all, sealed.resources.to_vec());
-        }
-        None => {
-            for (index, info) in machine.embedded_info.iter().enumerate() {
-                if let Some(info) = info {
-                    settings.set_info_plist_data(SettingsScope::MultiArchIndex(index), info.clone());
-                }
-            }
-        }
-    }
-    Ok(settings)
 }
 
 /// Writes a new file and puts it under the old name in one step.

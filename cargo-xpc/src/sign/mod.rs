@@ -12,6 +12,7 @@ mod plan;
 mod rules;
 mod scope;
 mod seal;
+mod settings;
 mod walk;
 
 use camino::Utf8PathBuf;

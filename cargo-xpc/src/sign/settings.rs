@@ -1,0 +1,49 @@
+//! What apple-codesign is told of one signature.
+
+use apple_codesign::cryptography::DigestType;
+use apple_codesign::{AppleCodesignError, CodeSignatureFlags, SettingsScope, SigningSettings};
+
+use super::machine::Machine;
+use super::{PlannedSignature, entitlements};
+
+/// What a bundle gives its main executable to seal.
+pub(super) struct Sealed<'a> {
+    pub info: &'a [u8],
+    pub resources: &'a [u8],
+}
+
+/// Everything is set explicitly, and nothing imported from the file: an old signature passes on only what the plan took over.
+pub(super) fn settings(
+    planned: &PlannedSignature,
+    machine: &Machine,
+    sealed: Option<Sealed<'_>>,
+) -> Result<SigningSettings<'static>, Box<AppleCodesignError>> {
+    let mut settings = SigningSettings::default();
+    let all = SettingsScope::Main;
+    settings.set_binary_identifier(all.clone(), &planned.identifier);
+    if !planned.flags.is_empty() {
+        settings.set_code_signature_flags(all.clone(), CodeSignatureFlags::from_bits_retain(planned.flags.0));
+    }
+    if let Some(content) = &planned.entitlements {
+        let xml = entitlements::to_xml(content).map_err(AppleCodesignError::PlistSerializeXml)?;
+        settings.set_entitlements_xml(all.clone(), xml)?;
+    }
+    if machine.needs_sha1 {
+        settings.set_digest_type(all.clone(), DigestType::Sha1);
+        settings.add_extra_digest(all.clone(), DigestType::Sha256);
+    }
+    match sealed {
+        Some(sealed) => {
+            settings.set_info_plist_data(all.clone(), sealed.info.to_vec());
+            settings.set_code_resources_data(all, sealed.resources.to_vec());
+        }
+        None => {
+            for (index, info) in machine.embedded_info.iter().enumerate() {
+                if let Some(info) = info {
+                    settings.set_info_plist_data(SettingsScope::MultiArchIndex(index), info.clone());
+                }
+            }
+        }
+    }
+    Ok(settings)
+}
