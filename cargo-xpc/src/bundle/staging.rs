@@ -19,7 +19,7 @@ pub enum StagingError {
     #[error("`{0}` is no place for a bundle: its folder does not exist")]
     NoFolder(Utf8PathBuf),
     /// Reading or writing failed.
-    #[error("cannot {action} `{path}`{}", remedy(action, source))]
+    #[error("cannot {action} `{path}`{}", remedy(action, source, cfg!(target_os = "macos")))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -51,11 +51,17 @@ pub enum StagingError {
 }
 
 /// What a person can do about an I/O error.
-fn remedy(action: &str, error: &io::Error) -> &'static str {
+fn remedy(action: &str, error: &io::Error, macos: bool) -> &'static str {
     let reads = ["read", "open", "list"].contains(&action);
     match error.kind() {
+        // Not the file's mode (EACCES): the system guards what other developers signed, whoever the user is.
+        io::ErrorKind::PermissionDenied
+            if macos && error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) =>
+        {
+            ": operation not permitted; allow your terminal to change apps in System Settings > Privacy & Security > App Management, or work on a copy"
+        }
         io::ErrorKind::PermissionDenied if reads => ": permission denied; make it readable for you",
-        io::ErrorKind::PermissionDenied if cfg!(target_os = "macos") => {
+        io::ErrorKind::PermissionDenied if macos => {
             ": permission denied; choose a folder that you may write to, or, for an installed app, allow your terminal in System Settings > Privacy & Security > App Management"
         }
         io::ErrorKind::PermissionDenied => ": permission denied; choose a folder that you may write to",
@@ -203,4 +209,31 @@ fn remove_stale(parent: &Utf8Path, prefix: &str) -> Result<(), StagingError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn what_macos_forbids_names_the_permission() {
+        let says = |action, errno: Errno, macos| remedy(action, &errno.into(), macos).to_owned();
+        for action in ["read", "replace", "publish", "stage in", "write"] {
+            assert!(says(action, Errno::PERM, true).contains("Privacy & Security > App Management"), "{action}");
+            assert!(!says(action, Errno::PERM, false).contains("App Management"), "{action}");
+        }
+        // The mode of a folder is one reason, and an installed app another.
+        assert!(says("publish", Errno::ACCESS, true).contains("App Management"));
+        assert!(says("publish", Errno::ACCESS, true).contains("a folder that you may write to"));
+        assert!(!says("read", Errno::ACCESS, true).contains("App Management"));
+    }
+
+    #[test]
+    fn the_message_names_what_was_tried_and_where() {
+        let error = StagingError::io("replace", "Demo.app", Errno::PERM.into()).to_string();
+        assert!(error.starts_with("cannot replace `Demo.app`: "), "{error}");
+        assert_eq!(error.contains("App Management"), cfg!(target_os = "macos"));
+    }
 }

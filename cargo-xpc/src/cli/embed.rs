@@ -5,15 +5,17 @@ use serde::Serialize;
 
 use super::bundle::{Asked, build_area, compile, prepare, stage};
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs, current_folder};
+use super::signing::AppSigning;
 use super::ui::Ui;
 use super::{Failure, Outcome, signing};
 use crate::build::BuiltArtifacts;
+use crate::bundle::staging::StagingError;
 use crate::bundle::{assemble, publish, tree};
 use crate::exit::Exit;
 use crate::faults;
 use crate::plan::embed::{self, HostApp};
 use crate::plan::{BundlePart, SignRequest, Targets};
-use crate::toolchain;
+use crate::sign;
 
 /// Put services into an app that any tool made, and sign it again
 #[derive(Debug, clap::Args)]
@@ -32,6 +34,13 @@ pub struct EmbedArgs {
     select: SelectArgs,
     #[command(flatten)]
     build: BuildArgs,
+    /// Entitlements for the app itself, instead of those that it has
+    #[arg(long, value_name = "FILE", conflicts_with = "no_sign")]
+    entitlements: Option<Utf8PathBuf>,
+    /// What becomes of nested code that is signed already: keep, keep-entitlements or anew; by default programs that
+    /// somebody else signed are kept, and what is loaded into a process is signed anew
+    #[arg(long, value_name = "[SCOPE=]POLICY", conflicts_with = "no_sign")]
+    third_party: Vec<String>,
     /// Leave the app unsigned: its old seal does not hold any more
     #[arg(long)]
     no_sign: bool,
@@ -51,6 +60,9 @@ struct Plan<'a> {
     app: &'a HostApp,
     services: &'a [BundlePart],
     copied: &'a [Utf8PathBuf],
+    /// What becomes of the code that the app has already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signing: Option<sign::SignPlan>,
 }
 
 #[derive(Serialize)]
@@ -68,7 +80,7 @@ pub fn run(args: &EmbedArgs, ui: &Ui) -> Outcome {
     if !app.is_dir() {
         return Err(Failure::new(Exit::Usage, format_args!("`{}` is no app: there is no such folder", args.bundle)));
     }
-    let host = embed::host(&app, &toolchain::machine(&folder)?.host)?;
+    let host = embed::host(&app)?;
     let (copied, names): (Vec<&String>, Vec<&String>) =
         args.services.iter().partition(|name| name.trim_end_matches('/').ends_with(".xpc"));
     let copied = copied.into_iter().map(|path| existing(&folder, path)).collect::<Result<Vec<_>, _>>()?;
@@ -80,27 +92,59 @@ pub fn run(args: &EmbedArgs, ui: &Ui) -> Outcome {
     if host.is_macho() && !args.no_sign {
         signing::check_parts(services)?;
     }
-    for service in services {
-        if !service.identifier.is_below(&host.identifier) {
-            ui.warn(format_args!(
-                "the identifier `{}` does not begin with the app's, `{}.`; the App Store asks for it",
-                service.identifier, host.identifier
-            ));
-        }
+    let mut warnings = planned.as_ref().map_or_else(Vec::new, |planned| planned.warnings.clone());
+    for made in &copied {
+        warnings.extend(embed::warnings_of_made(made, &host)?);
     }
+    for warning in warnings {
+        ui.warn(warning);
+    }
+    let request = request(args, &host)?;
+    let signing = match &request {
+        Some(request) if args.dry_run || !args.third_party.is_empty() => {
+            let made = copied.iter().filter_map(|path| path.file_name());
+            let built = services.iter().filter_map(|part| part.path.file_name());
+            Some(plan_app(&app, request, &made.chain(built).collect::<Vec<_>>())?)
+        }
+        _ => None,
+    };
     if args.dry_run {
-        ui.plan("embed-plan", &Plan { app: &host, services, copied: &copied })?;
+        ui.plan("embed-plan", &Plan { app: &host, services, copied: &copied, signing })?;
         return Ok(Exit::Ok.into());
     }
     let Some(Planned { folder, target_directory, release, .. }) = &planned else {
-        let work = Work { services, copied: &copied, artifacts: BuiltArtifacts::default(), get_task_allow: false };
+        let artifacts = BuiltArtifacts::default();
+        let work = Work { services, copied: &copied, artifacts, request, get_task_allow: false };
         return finish(args, &app, &host, &work, ui);
     };
     let area = build_area(target_directory, ui)?;
     let artifacts = compile(services, folder, &area.scratch().join("0"), ui)?;
     faults::point("built");
-    let work = Work { services, copied: &copied, artifacts, get_task_allow: !release };
+    let work = Work { services, copied: &copied, artifacts, request, get_task_allow: !release };
     finish(args, &app, &host, &work, ui)
+}
+
+/// How the app is signed; `None` where it is not.
+fn request(args: &EmbedArgs, host: &HostApp) -> Result<Option<sign::SignRequest>, Failure> {
+    if host.is_macho() && !args.no_sign {
+        return Ok(Some(signing::request_for_app(args.entitlements.as_deref(), &args.third_party)?));
+    }
+    if args.entitlements.is_some() || !args.third_party.is_empty() {
+        let message = "--entitlements and --third-party are about signing, and this app's program is not Mach-O";
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    Ok(None)
+}
+
+/// What becomes of the code that the app has: mistakes are told before anything is built. What is said of the services that go in is
+/// left out, since they are not there yet.
+fn plan_app(app: &Utf8Path, request: &sign::SignRequest, embedded: &[&str]) -> Result<sign::SignPlan, Failure> {
+    let mut request = request.clone();
+    request.third_party.retain(|(scope, _)| {
+        let name = scope.as_ref().and_then(|scope| Utf8Path::new(scope.as_str()).file_name());
+        !name.is_some_and(|name| embedded.iter().any(|it| *it == name || it.strip_suffix(".xpc") == Some(name)))
+    });
+    Ok(sign::plan(app, &request)?)
 }
 
 /// What goes into the app.
@@ -108,6 +152,8 @@ struct Work<'a> {
     services: &'a [BundlePart],
     copied: &'a [Utf8PathBuf],
     artifacts: BuiltArtifacts,
+    /// How the app is signed, if it is.
+    request: Option<sign::SignRequest>,
     get_task_allow: bool,
 }
 
@@ -122,6 +168,7 @@ fn existing(folder: &Utf8Path, path: &str) -> Result<Utf8PathBuf, Failure> {
 /// What is built, and where.
 struct Planned {
     services: Vec<BundlePart>,
+    warnings: Vec<String>,
     folder: Utf8PathBuf,
     target_directory: Utf8PathBuf,
     release: bool,
@@ -139,8 +186,10 @@ fn plan(args: &EmbedArgs, names: &[String], host: &HostApp, ui: &Ui) -> Result<P
         services_only: false,
     };
     let prepared = prepare(&asked, ui)?;
+    let embed::Embedded { services, warnings } = embed::plan_embedded(prepared.given(), names, host)?;
     Ok(Planned {
-        services: embed::plan_embedded(prepared.given(), names, host)?,
+        services,
+        warnings,
         target_directory: prepared.metadata.target_directory.clone(),
         release: prepared.given().request.profile.is_optimized(),
         folder: prepared.folder,
@@ -148,7 +197,7 @@ fn plan(args: &EmbedArgs, names: &[String], host: &HostApp, ui: &Ui) -> Result<P
 }
 
 fn finish(args: &EmbedArgs, app: &Utf8Path, host: &HostApp, work: &Work<'_>, ui: &Ui) -> Outcome {
-    let Work { services, copied, artifacts, get_task_allow } = work;
+    let Work { services, copied, artifacts, request, get_task_allow } = work;
     let staging = stage(app, ui)?;
     let bundle = staging.bundle();
     let mut litter = tree::copy(staging.destination(), &bundle)?;
@@ -160,7 +209,7 @@ fn finish(args: &EmbedArgs, app: &Utf8Path, host: &HostApp, work: &Work<'_>, ui:
         services.iter().map(|part| part.path.as_path()).chain(into.iter().map(|(to, _)| to.as_path())).collect();
     for path in &embedded {
         let old = bundle.join(path);
-        tree::remove(&old).map_err(|e| Failure::new(Exit::Io, format_args!("cannot replace `{old}`: {e}")))?;
+        tree::remove(&old).map_err(|e| StagingError::io("replace", old, e))?;
     }
     let progress = ui.progress("Embedding");
     litter.extend(assemble::parts(*services, artifacts, &bundle, |path| progress.at(path))?);
@@ -171,9 +220,10 @@ fn finish(args: &EmbedArgs, app: &Utf8Path, host: &HostApp, work: &Work<'_>, ui:
     drop(progress);
     ui.warn_of_litter(&litter);
     faults::point("assembled");
-    let signed = host.is_macho() && !args.no_sign;
-    if signed {
-        signing::sign_embedded(services, host.hardened, *get_task_allow, &bundle, ui)?;
+    let signed = request.is_some();
+    if let Some(request) = request {
+        let asked = AppSigning { request, hardened: host.hardened, get_task_allow: *get_task_allow };
+        signing::sign_embedded(services, asked, &bundle, ui)?;
     }
     faults::point("signed");
     let published = publish::publish(staging, publish::Replace::asked(args.non_atomic))?;

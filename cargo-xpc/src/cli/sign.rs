@@ -11,14 +11,14 @@ use crate::bundle::{publish, tree};
 use crate::exit::Exit;
 use crate::faults;
 use crate::macho::CodeFlags;
-use crate::sign::{self, Entitlements, Identity, Preserve, Scope, SignRequest, SignedCode};
+use crate::sign::{self, Entitlements, Identity, KeptCode, Preserve, Scope, SignRequest, SignedCode, ThirdParty};
 
 /// Sign an app and everything in it, inside out, ad hoc
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 SCOPE names one piece of code: its path in the bundle (Contents/XPCServices/greeter.xpc), its name (greeter.xpc) or its
 identifier; `.` is the app itself. Without a scope, entitlements and the identifier are the app's own, and options go
-to every program. The bundle is copied, signed, read back, and replaced in one step: if anything fails it stays as it was.")]
+to every program; without a scope, a policy goes to all that somebody else signed. The bundle is copied, signed, read back, and replaced in one step: if anything fails it stays as it was.")]
 pub struct SignArgs {
     /// The bundle
     #[arg(value_name = "X.app")]
@@ -35,6 +35,10 @@ pub struct SignArgs {
     /// What an old signature passes on; by default nothing
     #[arg(long, value_name = "PART", value_enum, value_delimiter = ',')]
     preserve: Vec<Part>,
+    /// What becomes of nested code that is signed already: keep, keep-entitlements or anew; by default programs that
+    /// somebody else signed are kept, and what is loaded into a process is signed anew
+    #[arg(long, value_name = "[SCOPE=]POLICY")]
+    third_party: Vec<String>,
     /// For release: without the entitlement that lets a debugger attach
     #[arg(short, long)]
     release: bool,
@@ -63,6 +67,7 @@ struct Finished<'a> {
     bundle: &'a Utf8PathBuf,
     identity: &'a Identity,
     code: &'a [SignedCode],
+    kept: &'a [KeptCode],
     removed: &'a [Utf8PathBuf],
 }
 
@@ -85,6 +90,7 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
     faults::point("staged");
     let plan = sign::plan(&bundle, &request)?;
     signing::warn_of_removed(&plan, ui);
+    signing::tell_kept(&plan, ui);
     let signed = signing::execute(&plan, &bundle, ui)?;
     faults::point("signed");
     let published = publish::publish(staging, publish::Replace::asked(args.non_atomic))?;
@@ -97,8 +103,13 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
         count => format!("{count} signatures"),
     };
     ui.status("Signed", format_args!("{published} (ad hoc, {count})"));
-    let finished =
-        Finished { bundle: &published, identity: &plan.identity, code: &signed.code, removed: &plan.removed };
+    let finished = Finished {
+        bundle: &published,
+        identity: &plan.identity,
+        code: &signed.code,
+        kept: &plan.kept,
+        removed: &plan.removed,
+    };
     ui.json("sign-finished", &finished);
     Ok(Exit::Ok.into())
 }
@@ -123,12 +134,22 @@ fn request(args: &SignArgs) -> Result<SignRequest, Failure> {
         let (scope, identifier) = split(text)?;
         request.identifiers.push((scope.unwrap_or_else(Scope::main), identifier.to_owned()));
     }
+    request.third_party = third_party(&args.third_party)?;
     for text in &args.options {
         let (scope, flags) = split(text)?;
         let flags = flags.parse::<CodeFlags>().map_err(|error| usage(error.to_string()))?;
         request.flags.push((scope, flags));
     }
     Ok(request)
+}
+
+/// `[SCOPE=]POLICY`, as often as it was given.
+pub(super) fn third_party(asked: &[String]) -> Result<Vec<(Option<Scope>, ThirdParty)>, Failure> {
+    let policy = |text: &String| {
+        let (scope, policy) = split(text)?;
+        Ok((scope, policy.parse()?))
+    };
+    asked.iter().map(policy).collect()
 }
 
 /// `SCOPE=VALUE`, or a value alone.

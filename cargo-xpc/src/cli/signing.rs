@@ -44,19 +44,41 @@ pub(super) fn check_parts<'a>(parts: impl IntoIterator<Item = &'a BundlePart>) -
     Ok(())
 }
 
+/// How an app is signed that services are put into.
+pub(super) struct AppSigning<'a> {
+    /// What the app and the code in it keep, and what the command line says of them.
+    pub request: &'a SignRequest,
+    /// Whether the app has the hardened runtime, which then its services get too.
+    pub hardened: bool,
+    /// Whether the services that were built are for development.
+    pub get_task_allow: bool,
+}
+
+/// What is asked for an app that services are put into: everything stays as it was, but for what the command line says.
+pub(super) fn request_for_app(entitlements: Option<&Utf8Path>, third_party: &[String]) -> Result<SignRequest, Failure> {
+    let mut request = SignRequest {
+        preserve: Preserve { entitlements: true, flags: true, identifier: true },
+        third_party: super::sign::third_party(third_party)?,
+        ..SignRequest::default()
+    };
+    if let Some(file) = entitlements {
+        let entitlements = Entitlements::read(file)?;
+        sign::check_entitlements(CodeKind::App, &entitlements, &request.identity, file)?;
+        request.entitlements.push((Scope::main(), entitlements));
+    }
+    Ok(request)
+}
+
 /// Signs an app that services were put into. What it was signed with before stays, but for the services: they get what
 /// their configuration says, and the hardened runtime where the app has it.
 pub(super) fn sign_embedded(
     services: &[BundlePart],
-    hardened: bool,
-    get_task_allow: bool,
+    app: AppSigning<'_>,
     bundle: &Utf8Path,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    let mut request = SignRequest {
-        preserve: Preserve { entitlements: true, flags: true, identifier: true },
-        ..SignRequest::default()
-    };
+    let AppSigning { request, hardened, get_task_allow } = app;
+    let mut request = request.clone();
     for part in services {
         let scope = part.path.as_str().parse::<Scope>()?;
         let mut entitlements = match &part.entitlements {
@@ -74,8 +96,16 @@ pub(super) fn sign_embedded(
     }
     let plan = sign::plan(bundle, &request)?;
     warn_of_removed(&plan, ui);
+    tell_kept(&plan, ui);
     execute(&plan, bundle, ui)?;
     Ok(())
+}
+
+/// What keeps the signature that it has.
+pub(super) fn tell_kept(plan: &SignPlan, ui: &Ui) {
+    for kept in &plan.kept {
+        ui.status("Kept", format_args!("{} as it is signed: {}", kept.path, kept.policy_because));
+    }
 }
 
 /// What a new signature takes away.

@@ -4,11 +4,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use super::select::find_services;
-use super::{BundlePart, Given, PlanError, check_clashes, select, service_part};
+use super::{BundlePart, Given, PlanError, check_clashes, select, service_part, warn_of_type, warnings};
 use crate::anatomy::Anatomy;
-use crate::config::Service;
+use crate::config::{Service, ServiceType};
 use crate::macho::{CodeFlags, Content, MachFile, sniff};
-use crate::toolchain::is_macos;
 
 /// What the services have to fit.
 #[derive(Clone, Debug, Serialize)]
@@ -18,7 +17,7 @@ pub struct HostApp {
     pub bundle: Utf8PathBuf,
     /// `CFBundleIdentifier`.
     pub identifier: String,
-    /// The targets of its executable: the services are built for the same.
+    /// The targets of its executable: the services are built for the same. None: it is for the system that this machine runs.
     pub targets: Vec<String>,
     /// Whether its executable runs with the hardened runtime, which then every program in it has to.
     pub hardened: bool,
@@ -30,7 +29,7 @@ pub struct HostApp {
 impl HostApp {
     /// Whether it can be signed.
     pub fn is_macho(&self) -> bool {
-        self.targets.iter().all(|target| is_macos(target))
+        !self.targets.is_empty()
     }
 }
 
@@ -38,7 +37,7 @@ impl HostApp {
 ///
 /// # Errors
 /// Where it is no app, or its executable is nothing that services can be built to fit.
-pub fn host(bundle: &Utf8Path, this_machine: &str) -> Result<HostApp, PlanError> {
+pub fn host(bundle: &Utf8Path) -> Result<HostApp, PlanError> {
     let wrong = |why: String| PlanError::Request(format!("`{bundle}` {why}"));
     if bundle.extension() != Some("app") {
         return Err(wrong("is no .app; services are embedded in apps".to_owned()));
@@ -51,7 +50,7 @@ pub fn host(bundle: &Utf8Path, this_machine: &str) -> Result<HostApp, PlanError>
     let executable = anatomy.executable().ok_or_else(|| wrong("names no executable".to_owned()))?;
     let bytes = fs_err::read(&executable).map_err(|e| PlanError::Request(e.to_string()))?;
     let (targets, hardened) = match sniff(&bytes) {
-        Content::Elf(_) => (vec![this_machine.to_owned()], false),
+        Content::Elf(_) => (Vec::new(), false),
         _ => {
             let file = MachFile::parse(&bytes).map_err(|e| PlanError::Request(format!("`{executable}`: {e}")))?;
             let mut hardened = false;
@@ -75,11 +74,20 @@ pub fn host(bundle: &Utf8Path, this_machine: &str) -> Result<HostApp, PlanError>
     Ok(HostApp { bundle: bundle.to_owned(), identifier, targets, hardened, versions })
 }
 
+/// The services that are built for an app, and what the user should know of them.
+#[derive(Clone, Debug)]
+pub struct Embedded {
+    /// What goes in.
+    pub services: Vec<BundlePart>,
+    /// One line each.
+    pub warnings: Vec<String>,
+}
+
 /// Decides about the services that go into `host`: those named, or all of the app's list.
 ///
 /// # Errors
 /// As for [`plan`](super::plan).
-pub fn plan_embedded(given: Given<'_>, names: &[String], host: &HostApp) -> Result<Vec<BundlePart>, PlanError> {
+pub fn plan_embedded(given: Given<'_>, names: &[String], host: &HostApp) -> Result<Embedded, PlanError> {
     let (app, mut services) = select(given.config, &given.request.selection)?;
     if !names.is_empty() {
         services = find_services(given.config, names, "the command line names")?;
@@ -106,5 +114,31 @@ pub fn plan_embedded(given: Given<'_>, names: &[String], host: &HostApp) -> Resu
         }
         Ok(part)
     };
-    services.iter().map(part).collect()
+    Ok(Embedded {
+        services: services.iter().map(part).collect::<Result<_, _>>()?,
+        warnings: services.iter().flat_map(|service| warnings(&host.identifier, service)).collect(),
+    })
+}
+
+/// What the user should know of a service that was made before, at `path`.
+///
+/// # Errors
+/// Where its Info.plist cannot be read.
+pub fn warnings_of_made(path: &Utf8Path, host: &HostApp) -> Result<Vec<String>, PlanError> {
+    let anatomy = Anatomy::read(path).map_err(|e| PlanError::Request(e.to_string()))?;
+    let name = path.file_name().unwrap_or(path.as_str());
+    let mut warnings = Vec::new();
+    let identifier = anatomy.identifier().unwrap_or_default();
+    if !identifier.strip_prefix(&host.identifier).is_some_and(|rest| rest.starts_with('.')) {
+        warnings.push(format!(
+            "the identifier `{identifier}` of service `{name}` does not begin with the app's, `{}.`; the App Store asks for it",
+            host.identifier
+        ));
+    }
+    let xpc = anatomy.info.get("XPCService").and_then(plist::Value::as_dictionary);
+    let service_type = xpc.and_then(|xpc| xpc.get("ServiceType")?.as_string());
+    if let Some(service_type) = service_type.filter(|text| *text != ServiceType::Application.as_str()) {
+        warnings.push(warn_of_type(name, service_type));
+    }
+    Ok(warnings)
 }

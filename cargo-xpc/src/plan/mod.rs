@@ -292,7 +292,7 @@ pub fn plan(given: Given<'_>) -> Result<BundlePlan, PlanError> {
         main: app_part(app, &inputs)?,
         targets: given.targets.triples.clone(),
         signing: signing(given.request, &given.targets.triples)?,
-        warnings: services.iter().flat_map(|service| warnings(app, service)).collect(),
+        warnings: services.iter().flat_map(|service| warnings(app.identifier.as_str(), service)).collect(),
     })
 }
 
@@ -311,7 +311,7 @@ pub fn plan_services(given: Given<'_>) -> Result<Vec<BundlePlan>, PlanError> {
             services: Vec::new(),
             targets: given.targets.triples.clone(),
             signing: signing(given.request, &given.targets.triples)?,
-            warnings: warnings(app, service),
+            warnings: warnings(app.identifier.as_str(), service),
         })
     };
     if services.is_empty() {
@@ -321,23 +321,25 @@ pub fn plan_services(given: Given<'_>) -> Result<Vec<BundlePlan>, PlanError> {
     services.iter().map(alone).collect()
 }
 
-fn warnings(app: &App, service: &Service) -> Vec<String> {
+fn warnings(app: &str, service: &Service) -> Vec<String> {
     use crate::config::ServiceType;
     let mut warnings = Vec::new();
-    if !service.identifier.is_below(app.identifier.as_str()) {
+    if !service.identifier.is_below(app) {
         warnings.push(format!(
             "the identifier `{}` of service `{}` does not begin with the app's, `{}.`; the App Store asks for it",
-            service.identifier, service.program.bin, app.identifier
+            service.identifier, service.program.bin, app
         ));
     }
     if service.service_type != ServiceType::Application {
-        warnings.push(format!(
-            "service `{}` is of type `{}`, which macOS accepts from Apple's own software only; use `Application`",
-            service.program.bin,
-            service.service_type.as_str()
-        ));
+        warnings.push(warn_of_type(&service.program.bin, service.service_type.as_str()));
     }
     warnings
+}
+
+fn warn_of_type(service: &str, service_type: &str) -> String {
+    format!(
+        "service `{service}` is of type `{service_type}`, which macOS accepts from Apple's own software only; use `Application`"
+    )
 }
 
 fn signing(request: &BundleRequest, targets: &[String]) -> Result<Signing, PlanError> {

@@ -211,6 +211,35 @@ pub enum SignError {
         /// For which code.
         path: Utf8PathBuf,
     },
+    /// A policy for third-party code that does not exist.
+    #[error("`{policy}` is no policy for third-party code: use keep, keep-entitlements or anew")]
+    BadPolicy {
+        /// As it was given.
+        policy: String,
+    },
+    /// A signature that is to be kept and cannot be.
+    #[error("`{path}` cannot have the policy `{policy}`: {why}; use `--third-party {path}=anew`")]
+    CannotKeep {
+        /// The code.
+        path: Utf8PathBuf,
+        /// What was asked for.
+        policy: super::ThirdParty,
+        /// Why not.
+        why: String,
+    },
+    /// A policy for the bundle that is signed.
+    #[error("`.` can have no policy for third-party code: it is what is signed; name code inside of it")]
+    PolicyOnMain,
+    /// Something is asked of code that stays as it is.
+    #[error(
+        "`{path}` keeps its signature and cannot get {what}: sign it with `--third-party {path}=anew`, or ask for nothing"
+    )]
+    NamesKept {
+        /// The code.
+        path: Utf8PathBuf,
+        /// What was asked for.
+        what: &'static str,
+    },
     /// The signing library refused.
     #[error("cannot sign `{path}`: {source}")]
     Signer {

@@ -11,8 +11,9 @@ use serde::Serialize;
 
 use super::machine::Machine;
 use super::settings::{Sealed, settings};
+use super::third_party::sealed_identity;
 use super::walk::Node;
-use super::{PlannedSignature, Progress, SignError, SignPlan, seal};
+use super::{Identity, PlannedSignature, Progress, SignError, SignPlan, seal};
 use crate::bundle::tree;
 use crate::macho::{CdHash, HashKind};
 
@@ -49,7 +50,7 @@ pub fn execute(
 ) -> Result<SignedBundle, SignError> {
     let planned: BTreeMap<&Utf8Path, &PlannedSignature> =
         plan.signatures.iter().map(|signature| (signature.executable.as_path(), signature)).collect();
-    let mut run = Run { root, planned, signed: BTreeMap::new(), code: Vec::new(), progress };
+    let mut run = Run { root, identity: &plan.identity, planned, signed: BTreeMap::new(), code: Vec::new(), progress };
     for node in &plan.nodes {
         run.bundle(node)?;
     }
@@ -58,6 +59,7 @@ pub fn execute(
 
 struct Run<'a> {
     root: &'a Utf8Path,
+    identity: &'a Identity,
     planned: BTreeMap<&'a Utf8Path, &'a PlannedSignature>,
     /// What later seals say about the code that is signed already.
     signed: BTreeMap<Utf8PathBuf, SignedMachOInfo>,
@@ -69,6 +71,11 @@ impl Run<'_> {
     fn bundle(&mut self, node: &Node) -> Result<(), SignError> {
         for loose in &node.loose {
             self.code(&loose.path, &loose.machine, None)?;
+        }
+        for kept in &node.kept {
+            let data = fs_err::read(self.root.join(&kept.executable))?;
+            let cannot = |why| SignError::CannotKeep { path: kept.path.clone(), policy: kept.policy, why };
+            self.signed.insert(kept.executable.clone(), sealed_identity(&data).map_err(cannot)?);
         }
         for stale in &node.stale {
             let stale = self.root.join(stale);
@@ -95,7 +102,7 @@ impl Run<'_> {
         // Checked once more: between plan and now the file may have become another.
         let current = crate::macho::MachFile::parse(&data)
             .map_err(|problem| crate::macho::MachError::Format { path: file.clone(), problem })?;
-        Machine::check(&data, &current, path)?;
+        Machine::check(&data, &current, path, self.identity)?;
         let settings = settings(planned, machine, sealed).map_err(|source| failed(*source))?;
         let mut signed = Vec::with_capacity(data.len() + (1 << 17));
         let signer = MachOSigner::new(&data).map_err(failed)?;

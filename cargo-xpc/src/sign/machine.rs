@@ -4,7 +4,8 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::SignError;
+use super::third_party::Origin;
+use super::{Identity, SignError, identifier};
 use crate::macho::{Arch, CodeFlags, Container, FileKind, MachError, MachFile, Slice};
 use crate::property_list;
 
@@ -19,6 +20,8 @@ pub(super) struct Machine {
     pub embedded_info: Vec<Option<Vec<u8>>>,
     /// The first library that comes with the bundle.
     pub bundled_library: Option<String>,
+    /// Who signed it before. Of a bundle's executable alone: whether the bundle's seal can be read is not asked here.
+    pub origin: Origin,
     /// What a signature that is already there says.
     pub old: Option<OldSignature>,
 }
@@ -36,15 +39,20 @@ const COMMAND_SIZE: usize = 16;
 
 impl Machine {
     /// Reads and checks the file at `path`; `shown` is how errors call it.
-    pub(super) fn read(path: &Utf8Path, shown: &Utf8Path) -> Result<Self, SignError> {
+    pub(super) fn read(path: &Utf8Path, shown: &Utf8Path, identity: &Identity) -> Result<Self, SignError> {
         let (data, file) = MachFile::load(path).map_err(|error| match error {
             MachError::Format { problem, .. } => MachError::Format { path: shown.to_owned(), problem },
             other => other,
         })?;
-        Self::check(&data, &file, shown)
+        Self::check(&data, &file, shown, identity)
     }
 
-    pub(super) fn check(data: &[u8], file: &MachFile, shown: &Utf8Path) -> Result<Self, SignError> {
+    pub(super) fn check(
+        data: &[u8],
+        file: &MachFile,
+        shown: &Utf8Path,
+        identity: &Identity,
+    ) -> Result<Self, SignError> {
         for slice in &file.slices {
             let unsignable = |why| SignError::Unsignable { path: shown.to_owned(), arch: slice.arch, why };
             if file.container == Container::Fat64 {
@@ -79,18 +87,28 @@ impl Machine {
                 .into_iter()
                 .find(|library| library.is_bundled())
                 .map(|library| library.path.clone()),
+            origin: Origin::of(data, file, identity),
             old,
         })
     }
 
+    /// The name of a file without a bundle: what its own property list says, or what follows from the file's name.
+    pub(super) fn bare_identifier(data: &[u8], file: &MachFile, name: &str) -> String {
+        let own = file.slices.iter().find_map(|slice| identifier_in(&embedded_info(slice, data)?));
+        own.unwrap_or_else(|| identifier::from_file_name(name))
+    }
+
     /// `CFBundleIdentifier` of the property list inside of a bare tool.
     pub(super) fn embedded_identifier(&self) -> Option<String> {
-        let info = self.embedded_info.iter().flatten().next()?;
-        // Written as a C string, the list ends with a zero, which the seal covers and no parser wants.
-        let end = info.iter().rposition(|byte| *byte != 0)? + 1;
-        let info = property_list::read(info.get(..end)?).ok()?;
-        Some(info.get("CFBundleIdentifier")?.as_string()?.to_owned())
+        identifier_in(self.embedded_info.iter().flatten().next()?)
     }
+}
+
+fn identifier_in(info: &[u8]) -> Option<String> {
+    // Written as a C string, the list ends with a zero, which the seal covers and no parser wants.
+    let end = info.iter().rposition(|byte| *byte != 0)? + 1;
+    let info = property_list::read(info.get(..end)?).ok()?;
+    Some(info.get("CFBundleIdentifier")?.as_string()?.to_owned())
 }
 
 fn embedded_info(slice: &Slice, data: &[u8]) -> Option<Vec<u8>> {

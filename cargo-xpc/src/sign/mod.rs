@@ -13,6 +13,7 @@ mod rules;
 mod scope;
 mod seal;
 mod settings;
+mod third_party;
 mod walk;
 
 use camino::Utf8PathBuf;
@@ -25,6 +26,7 @@ pub use self::error::SignError;
 pub use self::execute::{SignedBundle, SignedCode, execute};
 pub use self::plan::{CodeKind, PlannedSignature, SignPlan, check_entitlements, plan};
 pub use self::scope::Scope;
+pub use self::third_party::{KeptCode, ThirdParty};
 
 /// Who signs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -34,6 +36,15 @@ pub enum Identity {
     /// Nobody: the signature seals the code and proves no origin. Runs on the machine it was made on, and for development elsewhere.
     #[default]
     AdHoc,
+}
+
+impl Identity {
+    /// Whether this identity made a CMS signature.
+    fn made(&self, _cms: &[u8]) -> bool {
+        match self {
+            Self::AdHoc => false,
+        }
+    }
 }
 
 /// What is asked of a signing.
@@ -47,6 +58,9 @@ pub struct SignRequest {
     pub identifiers: Vec<(Scope, String)>,
     /// Flags by scope; without a scope they go to every main executable, since the hardened runtime protects nothing on the app alone.
     pub flags: Vec<(Option<Scope>, CodeFlags)>,
+    /// What becomes of nested code that is signed already, by scope; without a scope, of all that somebody else signed. By default
+    /// programs of others are kept, and what is loaded into a process is signed anew.
+    pub third_party: Vec<(Option<Scope>, ThirdParty)>,
     /// Lets a debugger attach to the app and to its services.
     pub get_task_allow: bool,
     /// What an old signature may pass on, where the request says nothing else.

@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::entitlements::{DISABLE_LIBRARY_VALIDATION, GET_TASK_ALLOW, INHERIT};
 use super::machine::{Machine, OldSignature};
 use super::scope::Candidate;
+use super::third_party::{self, Decision};
 use super::walk::{Node, walk};
-use super::{Entitlements, Identity, Scope, SignError, SignRequest, identifier};
+use super::{Entitlements, Identity, KeptCode, Scope, SignError, SignRequest, ThirdParty, identifier};
 use crate::macho::{Arch, CodeFlags, FileKind};
 
 /// Every signature that [`execute`](super::execute) is going to make. Serialises for `--dry-run`.
@@ -22,6 +23,8 @@ pub struct SignPlan {
     pub identity: Identity,
     /// The signatures in the order in which they are made: deepest first, since each bundle seals the signatures within it.
     pub signatures: Vec<PlannedSignature>,
+    /// Code within the bundle that keeps the signature that somebody else gave it.
+    pub kept: Vec<KeptCode>,
     /// What earlier signings left and this one removes: stray files beside a seal, and tickets of notarization, which a new signature
     /// voids.
     pub removed: Vec<Utf8PathBuf>,
@@ -49,6 +52,10 @@ pub struct PlannedSignature {
     pub entitlements: Option<plist::Dictionary>,
     /// Where the entitlements come from.
     pub entitlements_from: Vec<String>,
+    /// What becomes of the signature that was there.
+    pub policy: ThirdParty,
+    /// Why this policy applies.
+    pub policy_because: String,
     /// The designated requirement. Ad-hoc code has none but its own hash.
     pub requirement: Option<String>,
 }
@@ -93,7 +100,8 @@ impl CodeKind {
 /// What cannot be sealed, a scope that matches nothing, entitlements that the identity cannot have: everything that can be known
 /// beforehand.
 pub fn plan(bundle: &Utf8Path, request: &SignRequest) -> Result<SignPlan, SignError> {
-    let nodes = walk(bundle)?;
+    let nodes = walk(bundle, request)?;
+    let kept: Vec<KeptCode> = nodes.iter().flat_map(|node| node.kept.iter().cloned()).collect();
     let mut drafts = Vec::new();
     for node in &nodes {
         for loose in &node.loose {
@@ -101,13 +109,14 @@ pub fn plan(bundle: &Utf8Path, request: &SignRequest) -> Result<SignPlan, SignEr
         }
         drafts.push(Draft::bundle(bundle, node));
     }
+    check_third_party(&mut drafts, &kept, request)?;
     apply(&mut drafts, request)?;
     let mut signatures = Vec::new();
     for draft in drafts {
         signatures.push(draft.decide(request)?);
     }
     let removed = nodes.iter().flat_map(|node| node.stale.iter().cloned()).collect();
-    Ok(SignPlan { bundle: bundle.to_owned(), identity: request.identity.clone(), signatures, removed, nodes })
+    Ok(SignPlan { bundle: bundle.to_owned(), identity: request.identity.clone(), signatures, kept, removed, nodes })
 }
 
 /// A signature while the request is applied to it.
@@ -121,6 +130,7 @@ struct Draft<'a> {
     identifier: Option<String>,
     flags: Option<CodeFlags>,
     entitlements: Option<Entitlements>,
+    decision: Decision,
 }
 
 impl<'a> Draft<'a> {
@@ -153,7 +163,19 @@ impl<'a> Draft<'a> {
         default_identifier: String,
     ) -> Self {
         let (identifier, flags, entitlements) = (None, None, None);
-        Self { path, executable, name, kind, machine, default_identifier, identifier, flags, entitlements }
+        let decision = Decision { policy: ThirdParty::Anew, because: "it is what is signed".to_owned(), asked: false };
+        Self { path, executable, name, kind, machine, default_identifier, identifier, flags, entitlements, decision }
+    }
+
+    /// What a policy speaks of: where this is a version of a framework, the framework.
+    fn whole(&self) -> Candidate<'_> {
+        let versions = self.path.parent().filter(|parent| parent.file_name() == Some("Versions"));
+        let framework = versions.and_then(Utf8Path::parent).filter(|path| !path.as_str().is_empty());
+        let (path, name) = match framework {
+            Some(framework) => (framework, framework.file_name().unwrap_or_default()),
+            None => (self.path.as_path(), self.name.as_str()),
+        };
+        Candidate { path, executable: self.executable, name, identifier: &self.default_identifier }
     }
 
     fn decide(self, request: &SignRequest) -> Result<PlannedSignature, SignError> {
@@ -170,7 +192,11 @@ impl<'a> Draft<'a> {
         let mut from = Vec::new();
         let mut entitlements = self.entitlements;
         if entitlements.is_none() && self.kind.is_program() {
-            entitlements = preserved(request.preserve.entitlements).and_then(old_entitlements);
+            let wanted = match self.decision.policy {
+                ThirdParty::Anew => request.preserve.entitlements && !self.decision.asked,
+                ThirdParty::Keep | ThirdParty::KeepEntitlements => true,
+            };
+            entitlements = preserved(wanted).and_then(old_entitlements);
         }
         from.extend(entitlements.as_ref().map(|entitlements| entitlements.source.clone()));
         if request.get_task_allow && matches!(self.kind, CodeKind::App | CodeKind::Service) {
@@ -191,6 +217,8 @@ impl<'a> Draft<'a> {
             flags,
             entitlements: entitlements.as_ref().map(|entitlements| entitlements.content.clone()),
             entitlements_from: from,
+            policy: self.decision.policy,
+            policy_because: self.decision.because,
             requirement: None,
         };
         let shown = if signature.path == "." { self.name.into() } else { signature.path.clone() };
@@ -201,6 +229,30 @@ impl<'a> Draft<'a> {
 
 fn old_entitlements(old: &OldSignature) -> Option<Entitlements> {
     Some(Entitlements { source: "the old signature".to_owned(), content: old.entitlements.clone()? })
+}
+
+/// Decides about the signatures that are there, and refuses what is asked of code that is kept.
+fn check_third_party(drafts: &mut [Draft<'_>], kept: &[KeptCode], request: &SignRequest) -> Result<(), SignError> {
+    let named = |path: &Utf8Path| path.file_name().unwrap_or_default().to_owned();
+    let kept_names: Vec<String> = kept.iter().map(|kept| named(&kept.path)).collect();
+    let mut anew: Vec<Candidate<'_>> = drafts.iter().map(Draft::whole).collect();
+    anew.dedup_by(|a, b| a.path == b.path);
+    let kept = kept.iter().zip(&kept_names).map(|(kept, name)| Candidate {
+        path: &kept.path,
+        executable: &kept.executable,
+        name,
+        identifier: &kept.name,
+    });
+    third_party::check_request(request, &anew, &kept.collect::<Vec<_>>())?;
+    for draft in drafts.iter_mut().filter(|draft| draft.path != ".") {
+        draft.decision = third_party::decide(request, &draft.whole(), draft.kind.is_program(), &draft.machine.origin)?;
+        // What could be kept was kept by the walk.
+        if draft.decision.policy == ThirdParty::Keep {
+            let because = "its seal is missing or damaged, and cannot be kept".to_owned();
+            draft.decision = Decision { policy: ThirdParty::Anew, because, asked: false };
+        }
+    }
+    Ok(())
 }
 
 /// Brings what the request says to the signatures it speaks of.

@@ -14,6 +14,7 @@ use super::SignError;
 pub struct Scope(String);
 
 /// What a scope may match.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate<'a> {
     /// Relative to the bundle; `.` for itself.
     pub path: &'a Utf8Path,
@@ -36,21 +37,30 @@ impl Scope {
         &self.0
     }
 
+    /// Whether this may mean `candidate`. [`Self::resolve`] tells whether it means it alone.
+    pub(super) fn matches(&self, candidate: &Candidate<'_>) -> bool {
+        self.is_place_of(candidate) || self.is_name_of(candidate)
+    }
+
+    fn is_place_of(&self, candidate: &Candidate<'_>) -> bool {
+        let path = Utf8Path::new(&self.0);
+        candidate.path == path || candidate.executable == path
+    }
+
+    fn is_name_of(&self, candidate: &Candidate<'_>) -> bool {
+        [candidate.name, Utf8Path::new(candidate.name).file_stem().unwrap_or_default(), candidate.identifier]
+            .contains(&self.0.as_str())
+    }
+
     /// Finds what is meant among `candidates`.
     pub(super) fn resolve(&self, candidates: &[Candidate<'_>]) -> Result<usize, SignError> {
-        let path = Utf8Path::new(&self.0);
-        let exact = |candidate: &Candidate<'_>| candidate.path == path || candidate.executable == path;
-        if let Some(index) = candidates.iter().position(exact) {
+        if let Some(index) = candidates.iter().position(|candidate| self.is_place_of(candidate)) {
             return Ok(index);
         }
-        let named = |candidate: &Candidate<'_>| {
-            [candidate.name, Utf8Path::new(candidate.name).file_stem().unwrap_or_default(), candidate.identifier]
-                .contains(&self.0.as_str())
-        };
         let list = |candidates: &mut dyn Iterator<Item = &Candidate<'_>>| {
             candidates.map(|candidate| format!("\n  {} ({})", candidate.path, candidate.identifier)).collect::<String>()
         };
-        let matches: Vec<usize> = (0..candidates.len()).filter(|index| named(&candidates[*index])).collect();
+        let matches: Vec<usize> = (0..candidates.len()).filter(|index| self.is_name_of(&candidates[*index])).collect();
         match matches.as_slice() {
             [only] => Ok(*only),
             [] => Err(SignError::UnknownScope { scope: self.0.clone(), candidates: list(&mut candidates.iter()) }),

@@ -7,9 +7,9 @@ use std::io::Read as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::SignError;
 use super::machine::{Loose, Machine};
 use super::rules::RuleSet;
+use super::{KeptCode, SignError, SignRequest, third_party};
 use crate::anatomy::{Anatomy, Versions};
 use crate::bundle::tree;
 use crate::macho::{Content, FileKind, MachError, MachFile, MachProblem, sniff};
@@ -32,6 +32,8 @@ pub(super) struct Node {
     pub entries: Vec<Entry>,
     /// Code that this bundle seals and that is no bundle.
     pub loose: Vec<Loose>,
+    /// Code that this bundle seals as it is, with the signature of somebody else.
+    pub kept: Vec<KeptCode>,
     /// What an earlier signing left and this one removes.
     pub stale: Vec<Utf8PathBuf>,
 }
@@ -61,8 +63,8 @@ pub(super) enum EntryKind {
 pub(super) struct Required(pub bool);
 
 /// Walks the bundle at `root`; the nodes come deepest first, the bundle itself last.
-pub(super) fn walk(root: &Utf8Path) -> Result<Vec<Node>, SignError> {
-    let mut walk = Walk { root, name: root.file_name().unwrap_or(root.as_str()), nodes: Vec::new() };
+pub(super) fn walk(root: &Utf8Path, request: &SignRequest) -> Result<Vec<Node>, SignError> {
+    let mut walk = Walk { root, request, name: root.file_name().unwrap_or(root.as_str()), nodes: Vec::new() };
     if Versions::find(root)?.is_some() {
         walk.framework(Utf8Path::new(""), 0)?;
     } else {
@@ -73,6 +75,7 @@ pub(super) fn walk(root: &Utf8Path) -> Result<Vec<Node>, SignError> {
 
 struct Walk<'a> {
     root: &'a Utf8Path,
+    request: &'a SignRequest,
     name: &'a str,
     nodes: Vec<Node>,
 }
@@ -84,10 +87,18 @@ struct Open {
     rules: &'static RuleSet,
     entries: Vec<Entry>,
     loose: Vec<Loose>,
+    kept: Vec<KeptCode>,
     depth: usize,
 }
 
 impl Open {
+    /// What is kept is not walked; it is sealed by the signature of the executable.
+    fn keep(&mut self, kept: KeptCode) -> Utf8PathBuf {
+        let executable = kept.executable.clone();
+        self.kept.push(kept);
+        executable
+    }
+
     fn name_of(&self, path: &Utf8Path) -> String {
         path.strip_prefix(&self.content).unwrap_or(path).to_string()
     }
@@ -118,7 +129,7 @@ impl Walk<'_> {
         }
         let shown = self.shown(&self.relative(&executable));
         let machine = match self.content_of(&executable)? {
-            Content::MachO => Machine::read(&executable, &shown)?,
+            Content::MachO => Machine::read(&executable, &shown, &self.request.identity)?,
             Content::Elf(machine) => return Err(SignError::Elf { path: shown, machine }),
             Content::Other => {
                 return Err(MachError::Format { path: shown, problem: MachProblem::NotMachO }.into());
@@ -135,6 +146,7 @@ impl Walk<'_> {
             rules: RuleSet::of(anatomy.has_resources()?),
             entries: Vec::new(),
             loose: Vec::new(),
+            kept: Vec::new(),
             depth,
         };
         self.folder(&mut open, &content, false)?;
@@ -149,6 +161,7 @@ impl Walk<'_> {
             rules: open.rules,
             entries: open.entries,
             loose: open.loose,
+            kept: open.kept,
             stale,
         });
         Ok(())
@@ -199,7 +212,10 @@ impl Walk<'_> {
                 }
             } else if kind.is_dir() {
                 if rule.nested && file_name.contains('.') {
-                    let executable = self.nested(&path, open.depth + 1)?;
+                    let executable = match third_party::keep_bundle(self.request, self.root, &path)? {
+                        Some(kept) => open.keep(kept),
+                        None => self.nested(&path, open.depth + 1)?,
+                    };
                     let kind = EntryKind::Code { executable, optional: rule.optional, first: None };
                     open.entries.push(Entry { name, path, kind });
                 } else if !rule.nested && !settled && self.is_signable(&path)? {
@@ -221,9 +237,23 @@ impl Walk<'_> {
         let first = open.rules.first(&name).filter(|rule| !rule.omit).map(|rule| Required(!rule.optional));
         let absolute = self.root.join(&path);
         let content = self.content_of(&absolute)?;
+        if content == Content::MachO
+            && !settled
+            && !rule.omit
+            && let Some(kept) = third_party::keep_file(self.request, self.root, &path)?
+        {
+            let executable = open.keep(kept);
+            let kind = if rule.nested {
+                EntryKind::Code { executable, optional: rule.optional, first }
+            } else {
+                EntryKind::File { first, second: Some(Required(!rule.optional)) }
+            };
+            open.entries.push(Entry { name, path, kind });
+            return Ok(());
+        }
         if rule.nested && !rule.omit {
             let machine = match content {
-                Content::MachO => Machine::read(&absolute, &self.shown(&path))?,
+                Content::MachO => Machine::read(&absolute, &self.shown(&path), &self.request.identity)?,
                 Content::Elf(machine) => return Err(SignError::Elf { path: self.shown(&path), machine }),
                 Content::Other => return Err(self.not_code(&open.content, &path, &absolute)?),
             };
@@ -243,7 +273,7 @@ impl Walk<'_> {
             // Only code is signed. Object files, symbols and damaged images among the resources are data.
             let kind = MachFile::load(&absolute).map(|(_, file)| file.kind());
             if kind.is_ok_and(FileKind::is_code) {
-                let machine = Machine::read(&absolute, &self.shown(&path))?;
+                let machine = Machine::read(&absolute, &self.shown(&path), &self.request.identity)?;
                 open.loose.push(Loose { path: path.clone(), machine });
             }
         }
@@ -340,6 +370,10 @@ impl Walk<'_> {
 
     /// A bundle among the resources: signed like any other, and then sealed file by file, its own seal with it.
     fn settle(&mut self, open: &mut Open, path: &Utf8Path) -> Result<(), SignError> {
+        if let Some(kept) = third_party::keep_bundle(self.request, self.root, path)? {
+            open.keep(kept);
+            return self.folder(open, path, true);
+        }
         let before = self.nodes.len();
         self.bundle(path, Anatomy::read(&self.root.join(path))?, open.depth + 1)?;
         let (content, stale) = {

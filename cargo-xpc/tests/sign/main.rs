@@ -9,3 +9,4 @@ mod oracle;
 mod peers;
 mod refusals;
 mod requests;
+mod third_party;
