@@ -18,7 +18,8 @@ const TEAM: &str = "THIRDPARTY";
 const SPARKLE: &str = "Contents/Frameworks/Sparkle.framework";
 const VERSION: &str = "Contents/Frameworks/Sparkle.framework/Versions/B";
 const PROGRAMS: [&str; 4] = ["XPCServices/Downloader.xpc", "XPCServices/Installer.xpc", "Updater.app", "Autoupdate"];
-const SANDBOX: &str = "<plist version=\"1.0\"><dict><key>com.apple.security.app-sandbox</key><true/></dict></plist>";
+pub const SANDBOX: &str =
+    "<plist version=\"1.0\"><dict><key>com.apple.security.app-sandbox</key><true/></dict></plist>";
 
 /// Signs what is at `path` as its maker would, with apple-codesign.
 pub fn sign_as_third_party(path: &Utf8Path) {
