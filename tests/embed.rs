@@ -131,3 +131,72 @@ fn mistakes_leave_the_app_as_it_was() {
     assert_eq!(plan["services"][0]["path"], "Contents/XPCServices/greeter.xpc");
     assert_eq!(listing(&app), before);
 }
+
+/// What another tool was told of the app is not asked again, wherever it is kept.
+#[test]
+#[cfg(not(target_os = "macos"))]
+fn apps_that_other_tools_describe() {
+    let project = Plain::default().make();
+    project.edit("app/Cargo.toml", "[\"greeter\"]", "[]");
+    project.xpc(&["bundle"]).ok();
+    let app = project.bundle("demo");
+    let manifest = fs_err::read_to_string(project.root().join("app/Cargo.toml")).unwrap();
+    let line = manifest.lines().find(|line| line.starts_with("identifier = ")).unwrap();
+    let without = manifest.replacen(&format!("{line}\n"), "", 1);
+    let identifier = line.split('"').nth(1).unwrap();
+    let embed = || project.xpc(&["embed", app.as_str(), "greeter", "--dry-run"]);
+    project.write("app/Cargo.toml", &without);
+    embed().fails(2, &["identifier"]);
+    for metadata in ["bundle", "packager"] {
+        let more = format!("{without}\n[package.metadata.{metadata}]\nidentifier = \"{identifier}\"\n");
+        project.write("app/Cargo.toml", more);
+        embed().ok();
+    }
+    // Tauri's package stands in `src-tauri`, and its file beside the manifest.
+    project.write("app/Cargo.toml", &without);
+    fs_err::rename(project.root().join("app"), project.root().join("src-tauri")).unwrap();
+    project.edit("Cargo.toml", "\"app\"", "\"src-tauri\"");
+    for (name, content) in [
+        ("tauri.conf.json", format!("{{ \"identifier\": \"{identifier}\" }}")),
+        ("tauri.conf.json5", format!("{{ identifier: '{identifier}', }} // Tauri's")),
+        ("Tauri.toml", format!("identifier = \"{identifier}\"\n")),
+    ] {
+        embed().fails(2, &["identifier"]);
+        project.write(&format!("src-tauri/{name}"), content);
+        embed().ok();
+        fs_err::remove_file(project.root().join("src-tauri").join(name)).unwrap();
+    }
+}
+
+/// The machine is asked once where something is built, and not at all where nothing is.
+#[test]
+#[cfg(not(target_os = "macos"))]
+fn rustc_is_asked_once() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let project = Plain::default().service("service-type = \"User\"\n").make();
+    project.edit("app/Cargo.toml", "[\"greeter\"]", "[]");
+    project.xpc(&["bundle"]).ok();
+    project.xpc(&["bundle", "--services-only", "--out", "made"]).fails(2, &["lists no `services`"]);
+    let app = project.bundle("demo");
+    let root = project.root();
+    project.write("rustc", format!("#!/bin/sh\necho \"$*\" >> '{root}/asked'\nexec rustc \"$@\"\n"));
+    fs_err::set_permissions(root.join("rustc"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let rustc = root.join("rustc");
+    let asked = || fs_err::read_to_string(root.join("asked")).unwrap_or_default();
+    let plan = project.xpc(&["embed", app.as_str(), "greeter", "--dry-run"]).env("RUSTC", rustc.as_str()).ok();
+    assert!(plan.stderr.contains("is of type `User`"), "{}", plan.stderr);
+    assert_eq!(asked().lines().filter(|line| *line == "--print sysroot").count(), 1, "{}", asked());
+
+    project.xpc(&["embed", app.as_str(), "greeter"]).ok();
+    let made = root.join("greeter.xpc");
+    fs_err::rename(app.join("Contents/XPCServices/greeter.xpc"), &made).unwrap();
+    fs_err::remove_file(root.join("asked")).unwrap();
+    project.xpc(&["embed", app.as_str(), "greeter.xpc"]).env("RUSTC", rustc.as_str()).ok();
+    assert_eq!(asked(), "");
+    assert!(app.join("Contents/XPCServices/greeter.xpc/Contents/MacOS/greeter").is_file());
+    for option in [["--entitlements", "x"], ["--third-party", "anew"]] {
+        let args = [&["embed", app.as_str(), "greeter.xpc"], option.as_slice()].concat();
+        project.xpc(&args).fails(2, &["this app's program is not Mach-O"]);
+    }
+}
