@@ -10,3 +10,4 @@ mod golden;
 mod mistakes;
 mod packages;
 mod rustflags;
+mod testing;

@@ -56,6 +56,12 @@
 //! what its Info.plist lists, and XPC_SERVICE_NAME; what it prints appears on the app's standard error, line by line,
 //! after its name.
 //!
+//! A service that ends within ten seconds of its start more than three times in a row is started again after a delay
+//! only: a quarter of a second at first, then twice as long each time, up to those ten seconds. `XPC_RUNTIME_THROTTLE`
+//! sets them, in seconds; 0 turns this off. `XPC_RUNTIME_WAIT_FOR_DEBUGGER=<service>` in the app's environment makes
+//! a service say its process id and stop at its start, until a debugger or `kill -CONT` lets it go on. Both are the
+//! portable backend's: on macOS launchd has its own ways.
+//!
 //! # Backends
 //! On Apple platforms the crate needs libSystem alone and macOS 11. `--cfg xpc_runtime_force_portable` in `RUSTFLAGS`
 //! chooses the portable backend where it supports the system.

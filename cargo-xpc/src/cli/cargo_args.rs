@@ -33,6 +33,12 @@ impl ManifestArgs {
         flags.iter().filter(|(on, _)| *on).map(|(_, flag)| (*flag).to_owned()).collect()
     }
 
+    /// The same, for cargo.
+    pub fn words(&self) -> Vec<String> {
+        let manifest = self.manifest_path.iter().map(|path| format!("--manifest-path={path}"));
+        manifest.chain(self.network()).collect()
+    }
+
     /// The workspace, and the folder that the command was run in.
     pub fn load(&self) -> Result<(Metadata, Utf8PathBuf), Failure> {
         let folder = current_folder()?;
@@ -61,6 +67,11 @@ pub struct SelectArgs {
 }
 
 impl SelectArgs {
+    /// By the app's name alone.
+    pub fn app(bin: Option<String>) -> Self {
+        Self { package: None, bin }
+    }
+
     /// Together with the package that cargo would take: that of `--manifest-path`, or whose folder the command was run in,
     /// or the only default member with an app.
     pub fn selection(
@@ -135,6 +146,26 @@ impl BuildArgs {
     /// `--target-dir`, made absolute.
     pub fn target_dir(&self, folder: &Utf8Path) -> Option<Utf8PathBuf> {
         self.target_dir.as_ref().map(|path| workspace::normal(&folder.join(path)))
+    }
+
+    /// The same, for cargo.
+    pub fn words(&self, ui: &Ui) -> Vec<String> {
+        let flags = [
+            (self.release, "--release"),
+            (self.all_features, "--all-features"),
+            (self.no_default_features, "--no-default-features"),
+            (ui.verbosity() == Verbosity::Quiet, "--quiet"),
+        ];
+        let flags = flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned());
+        let values = [
+            ("--profile", self.profile.clone()),
+            ("--target-dir", self.target_dir.as_ref().map(ToString::to_string)),
+            ("--jobs", self.jobs.clone()),
+            ("--color", ui.color_choice().map(str::to_owned)),
+        ];
+        let values = values.into_iter().filter_map(|(flag, value)| Some(format!("{flag}={}", value?)));
+        let features = self.features.iter().map(|features| format!("--features={features}"));
+        flags.chain(values).chain(features).collect()
     }
 
     /// What is passed on.

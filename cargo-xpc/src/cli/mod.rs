@@ -21,6 +21,7 @@ mod plist;
 mod run;
 mod sign;
 mod signing;
+mod test;
 pub mod ui;
 mod verify;
 
@@ -71,6 +72,7 @@ enum Command {
     Bundle(Box<bundle::BundleArgs>),
     Embed(Box<embed::EmbedArgs>),
     Run(Box<run::RunArgs>),
+    Test(Box<test::TestArgs>),
     Sign(sign::SignArgs),
     Verify(verify::VerifyArgs),
     Inspect(inspect::InspectArgs),
@@ -169,6 +171,7 @@ fn dispatch(command: Command, ui: &Ui) -> Outcome {
         Command::New(args) => new::run(&args, ui),
         Command::Bundle(args) => bundle::run(&args, ui),
         Command::Run(args) => run::run(&args, ui),
+        Command::Test(args) => test::run(&args, ui),
         Command::Verify(args) => verify::run(&args, ui),
         Command::List(args) => list::run(&args, ui),
         Command::Embed(args) => embed::run(&args, ui),

@@ -4,12 +4,14 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use camino::Utf8PathBuf;
+
 use super::bundle::{Asked, execute, plan_job};
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs};
 use super::ui::Ui;
 use super::{Failure, Outcome};
 use crate::exit::Exit;
-use crate::plan::{SignRequest, Targets};
+use crate::plan::{BundlePlan, SignRequest, Targets};
 use crate::workspace::cargos_own_variables;
 
 /// Bundle an app for this machine and start it
@@ -29,29 +31,42 @@ pub struct RunArgs {
 
 /// The subcommand.
 pub fn run(args: &RunArgs, ui: &Ui) -> Outcome {
+    let (plan, bundle) = bundle_for_this_machine(&args.select, &args.build, &args.manifest, ui)?;
+    let program = bundle.join("Contents/MacOS").join(&plan.main.program.bin);
+    ui.status("Running", &program);
+    let mut command = Command::new(&program);
+    command.args(&args.args);
+    become_another(command)
+}
+
+/// An app's bundle, published where `bundle` has it.
+pub(super) fn bundle_for_this_machine(
+    select: &SelectArgs,
+    build: &BuildArgs,
+    manifest: &ManifestArgs,
+    ui: &Ui,
+) -> Result<(BundlePlan, Utf8PathBuf), Failure> {
     let asked = Asked {
-        select: &args.select,
-        build: &args.build,
-        manifest: &args.manifest,
+        select,
+        build,
+        manifest,
         targets: Targets::Host,
         sign: SignRequest::Default,
         out: None,
         services_only: false,
     };
-    let job = plan_job(&asked, ui)?;
-    // stdout is the app's from here on, also where ours would have been JSON.
-    let bundles = execute(&job, &ui.without_answers())?;
-    let (Some(plan), Some(bundle)) = (job.plans.first(), bundles.first()) else {
-        return Err(Failure::new(Exit::Software, "there is no bundle to run"));
-    };
-    let program = bundle.join("Contents/MacOS").join(&plan.main.program.bin);
-    ui.status("Running", &program);
-    let mut command = Command::new(&program);
-    command.args(&args.args);
+    let mut job = plan_job(&asked, ui)?;
+    // stdout belongs to what is started, also where ours would have been JSON.
+    let bundle = execute(&job, &ui.without_answers())?.pop();
+    job.plans.pop().zip(bundle).ok_or_else(|| Failure::new(Exit::Software, "there is no bundle"))
+}
+
+/// In place of this process, as `cargo run` does: signals, the terminal and the status are the other program's own.
+pub(super) fn become_another(mut command: Command) -> Outcome {
     for name in cargos_own_variables() {
         command.env_remove(name);
     }
-    // In place of this process, as `cargo run` does: signals, the terminal and the status are the app's own.
     let error = command.exec();
+    let program = command.get_program().to_string_lossy();
     Err(Failure::new(Exit::Io, format_args!("cannot start `{program}`: {error}")))
 }

@@ -54,7 +54,7 @@ pub use crate::{
     connection::{Connection, Event, Handler, Inactive},
     credentials::Credentials,
     error::Error,
-    launcher::KEPT_VARIABLES,
+    launcher::{DEBUG_VARIABLE, KEPT_VARIABLES, THROTTLE_VARIABLE},
     message::{Message, Reply},
     service::run_service,
     slot::ReplyFuture,

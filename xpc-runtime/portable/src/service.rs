@@ -4,9 +4,11 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use rustix::event::epoll::EventFlags;
+use rustix::process::{Signal, getpid, kill_process};
 
 use crate::bootstrap::{self, ACCEPTED, CONNECT};
 use crate::connection::{Core, Inactive};
+use crate::launcher::DEBUG_VARIABLE;
 use crate::lock;
 use crate::reactor::{Source, reactor};
 use crate::socket::{self, Packet};
@@ -25,18 +27,33 @@ pub(crate) struct Acceptor {
 /// does not activate is rejected. A panic in it aborts the process.
 ///
 /// A process that no launcher started prints `An XPC Service cannot be run directly.` and aborts (SIGABRT), as on
-/// macOS. When the app is gone, the process ends.
+/// macOS. When the app is gone, the process ends. Where [`DEBUG_VARIABLE`] in the app's environment names this service,
+/// it says its process id and stops (SIGSTOP) first.
 pub fn run_service(accept: impl FnMut(Inactive) + Send + 'static) -> ! {
     let Some(bootstrap) = bootstrap::inherited() else {
         eprintln!("An XPC Service cannot be run directly.");
         std::process::abort();
     };
+    wait_for_debugger();
     let acceptor = Arc::new(Acceptor { bootstrap, accept: Mutex::new(Box::new(accept)) });
     let reactor = reactor();
     reactor
         .add(reactor.new_token(), bootstrap, Source::Acceptor(acceptor), EventFlags::IN)
         .expect("the bootstrap socket can be watched");
     reactor.serve_forever()
+}
+
+/// Stops the process where the app's environment asks for it: a debugger attaches to a stopped process as to any other.
+fn wait_for_debugger() {
+    if std::env::var_os(DEBUG_VARIABLE).is_none() {
+        return;
+    }
+    let pid = getpid();
+    eprintln!(
+        "process {pid} waits for a debugger: attach one (gdb -p {pid}, lldb -p {pid}), or go on with kill -CONT {pid}"
+    );
+    // Another thread may run on for a moment; this one does not return before the process is continued.
+    kill_process(pid, Signal::STOP).expect("a process may stop itself");
 }
 
 impl Acceptor {

@@ -76,6 +76,8 @@ fn command(app: &Path, scenario: &str) -> Command {
         .env("SECRET_OF_THE_APP", "1")
         .env("RUST_LOG", "trace")
         .env("LC_TIME", "C")
+        // Tests kill services over and over.
+        .env("XPC_RUNTIME_THROTTLE", "0")
         .env_remove("XPC_RUNTIME_BUNDLE");
     command
 }
@@ -205,6 +207,43 @@ fn an_app_that_ignores_dead_children_works() {
     let script = "trap '' CHLD; exec \"$0\" \"$1\"";
     for scenario in ["kill-while-pending", "many-deaths", "broken-service"] {
         let mut command = Command::new("sh");
-        finish(command.args(["-c", script]).arg(bundle.app()).arg(scenario));
+        command.args(["-c", script]).arg(bundle.app()).arg(scenario);
+        finish(command.env("XPC_RUNTIME_THROTTLE", "0"));
     }
+}
+
+#[test]
+fn a_service_that_crashes_over_and_over_is_started_less_and_less_often() {
+    let bundle = Bundle::new();
+    let output = finish(bundle.command("crash-loop").env_remove("XPC_RUNTIME_THROTTLE"));
+    let log = String::from_utf8(output.stderr).unwrap();
+    let says =
+        format!("[{SERVICE_NAME}] ended soon after its start, repeatedly: starts again in 250ms at the earliest");
+    assert!(log.contains(&says), "{log}");
+    let output = finish(&mut bundle.command("crash-loop"));
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(!log.contains("250ms"), "{log}");
+}
+
+#[test]
+fn a_service_waits_for_a_debugger_where_asked_to() {
+    let bundle = Bundle::new();
+    let names = format!("com.example.no-such-service, {SERVICE_NAME}");
+    let mut app = bundle
+        .command("reply-by-name")
+        .env("XPC_RUNTIME_WAIT_FOR_DEBUGGER", names)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(app.stderr.as_mut().unwrap()).lines().map(Result::unwrap);
+    let said = log.find(|line| line.contains("waits for a debugger")).unwrap();
+    let pid = said.strip_prefix(&format!("[{SERVICE_NAME}] process ")).unwrap().split(' ').next().unwrap();
+    let stopped = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ");
+    while !stopped() {
+        std::thread::yield_now();
+    }
+    assert!(app.try_wait().unwrap().is_none(), "its request has no answer yet");
+    rustix::process::kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), rustix::process::Signal::CONT).unwrap();
+    assert!(app.wait().unwrap().success());
 }

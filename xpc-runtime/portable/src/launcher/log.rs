@@ -19,6 +19,11 @@ struct Log {
     line: Mutex<Vec<u8>>,
 }
 
+/// What the launcher has to say of a service, in the same form.
+pub(super) fn say(name: &str, text: &str) {
+    write_all(format!("[{name}] {text}\n").as_bytes());
+}
+
 /// Forwards until the service and its children have closed the other end.
 pub(super) fn forward(name: &str, pipe: PipeReader) -> io::Result<()> {
     // The read end is this process's alone: this does not change what the service sees.
@@ -79,14 +84,18 @@ impl Log {
             text.extend_from_slice(whole);
         }
         *line = rest;
-        let mut left = text.as_slice();
-        while !left.is_empty() {
-            match write(io::stderr(), left) {
-                Ok(written) => left = &left[written..],
-                Err(Errno::INTR) => {}
-                // Where standard error is closed or full there is no place to say so.
-                Err(_) => return,
-            }
+        write_all(&text);
+    }
+}
+
+/// In one go where the kernel takes it in one.
+fn write_all(mut left: &[u8]) {
+    while !left.is_empty() {
+        match write(io::stderr(), left) {
+            Ok(written) => left = &left[written..],
+            Err(Errno::INTR) => {}
+            // Where standard error is closed or full there is no place to say so.
+            Err(_) => return,
         }
     }
 }

@@ -8,11 +8,13 @@ mod domain;
 mod instance;
 mod log;
 mod spawn;
+mod throttle;
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
+use std::time::Instant;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::{Errno, read, write};
@@ -20,7 +22,9 @@ use rustix::io::{Errno, read, write};
 use self::domain::Domain;
 pub(crate) use self::domain::find_owner;
 use self::instance::{Instance, Request};
-pub use self::spawn::KEPT_VARIABLES;
+pub use self::spawn::{DEBUG_VARIABLE, KEPT_VARIABLES};
+pub use self::throttle::THROTTLE_VARIABLE;
+use self::throttle::Throttle;
 use crate::frame::{self, Kind};
 use crate::{bundle, lock, socket};
 
@@ -57,29 +61,21 @@ impl Launcher {
     }
 
     fn run(&self) -> ! {
-        let mut instances = HashMap::new();
+        let mut services = Services::default();
         let mut domain = Domain::open(bundle::path());
         loop {
-            let timeout = instances.values().any(Instance::is_throttled).then_some(RETRY);
-            self.wait(&instances, &domain, timeout.as_ref());
+            self.wait(&services.instances, &domain, services.timeout(Instant::now()).as_ref());
             let _ = read(&self.wake, &mut [0_u8; 8]);
-            let mut requests = domain.read_requests();
+            // What waited for its service to be started again came before what is asked for now.
+            let mut requests = std::mem::take(&mut services.delayed);
+            requests.extend(domain.read_requests());
             // The dead first: what is asked for now is for their successors.
-            instances.retain(|_, instance: &mut Instance| {
-                requests.extend(instance.read_requests());
-                match instance.reap() {
-                    Some(undelivered) => {
-                        requests.extend(undelivered);
-                        false
-                    }
-                    None => true,
-                }
-            });
+            requests.extend(services.clear_away());
             requests.append(&mut lock(&self.requests));
             for request in requests {
-                serve(&mut instances, request);
+                services.serve(request);
             }
-            for instance in instances.values_mut() {
+            for instance in services.instances.values_mut() {
                 instance.deliver();
             }
         }
@@ -98,20 +94,72 @@ impl Launcher {
     }
 }
 
-fn serve(instances: &mut HashMap<Arc<str>, Instance>, request: Request) {
-    if !instances.contains_key(&request.name) {
-        let launched = bundle::find(&request.name).and_then(|service| {
-            spawn::spawn(&request.name, &service).map_err(|error| {
-                format!("cannot start {}: {}: {error}", request.name, service.executable.display()).into()
-            })
-        });
-        match launched {
-            Ok(instance) => instances.insert(request.name.clone(), instance),
-            Err(reason) => return refuse(&request, &reason),
-        };
+/// What runs, and what is to run again.
+struct Services {
+    instances: HashMap<Arc<str>, Instance>,
+    throttle: Throttle,
+    /// Requests for services that must not be started yet.
+    delayed: Vec<Request>,
+}
+
+impl Default for Services {
+    fn default() -> Self {
+        Self { instances: HashMap::new(), throttle: Throttle::from_environment(), delayed: Vec::new() }
     }
-    if let Some(instance) = instances.get_mut(&request.name) {
-        instance.push(request);
+}
+
+impl Services {
+    /// How long to wait at most, where something is to be done by itself.
+    fn timeout(&self, now: Instant) -> Option<Timespec> {
+        if self.instances.values().any(Instance::is_throttled) {
+            return Some(RETRY);
+        }
+        let due = |request: &Request| self.throttle.not_before(&request.name, now);
+        let earliest = self.delayed.iter().map(|request| due(request).unwrap_or(now)).min()?;
+        // A moment more than is left: poll's clock is coarser than ours.
+        let left = earliest.saturating_duration_since(now) + std::time::Duration::from_millis(1);
+        Timespec::try_from(left).ok()
+    }
+
+    /// Forgets the services that ended, and gives back what they never took over.
+    fn clear_away(&mut self) -> Vec<Request> {
+        let mut requests = Vec::new();
+        self.instances.retain(|name, instance: &mut Instance| {
+            requests.extend(instance.read_requests());
+            let Some(undelivered) = instance.reap() else { return true };
+            requests.extend(undelivered);
+            if let Some(delay) = self.throttle.ended(name, Instant::now()) {
+                log::say(
+                    name,
+                    &format!("ended soon after its start, repeatedly: starts again in {delay:?} at the earliest"),
+                );
+            }
+            false
+        });
+        requests
+    }
+
+    fn serve(&mut self, request: Request) {
+        if !self.instances.contains_key(&request.name) {
+            if self.throttle.not_before(&request.name, Instant::now()).is_some() {
+                return self.delayed.push(request);
+            }
+            let launched = bundle::find(&request.name).and_then(|service| {
+                spawn::spawn(&request.name, &service).map_err(|error| {
+                    format!("cannot start {}: {}: {error}", request.name, service.executable.display()).into()
+                })
+            });
+            match launched {
+                Ok(instance) => {
+                    self.throttle.started(&request.name, Instant::now());
+                    self.instances.insert(request.name.clone(), instance)
+                }
+                Err(reason) => return refuse(&request, &reason),
+            };
+        }
+        if let Some(instance) = self.instances.get_mut(&request.name) {
+            instance.push(request);
+        }
     }
 }
 

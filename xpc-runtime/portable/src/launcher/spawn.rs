@@ -21,6 +21,9 @@ use crate::socket;
 pub const KEPT_VARIABLES: &[&str] =
     &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "LANG", "LANGUAGE", "TZ", "XDG_RUNTIME_DIR"];
 
+/// Names a service that is to wait for a debugger at its start; several with commas between them.
+pub const DEBUG_VARIABLE: &str = "XPC_RUNTIME_WAIT_FOR_DEBUGGER";
+
 /// Must run on a thread that never ends: its end would kill the service.
 pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> {
     let (ours, theirs) = socket::bootstrap_pair()?;
@@ -33,6 +36,7 @@ pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> 
         .env("XPC_SERVICE_NAME", &**name)
         .env(bootstrap::VARIABLE, format!("{}:{}", theirs.as_raw_fd(), getpid()))
         .current_dir("/")
+        .envs(waits_for_debugger(name).then_some((DEBUG_VARIABLE, &**name)))
         .stdin(Stdio::null())
         .stdout(log_end.try_clone()?)
         .stderr(log_end);
@@ -49,6 +53,10 @@ pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> 
 
 fn is_kept(key: &OsString) -> bool {
     key.to_str().is_some_and(|key| key.starts_with("LC_") || KEPT_VARIABLES.contains(&key))
+}
+
+fn waits_for_debugger(name: &str) -> bool {
+    env::var(DEBUG_VARIABLE).is_ok_and(|names| names.split(',').any(|named| named.trim() == name))
 }
 
 /// What happens in the child between fork and exec. `Command` forks (it does not use posix_spawn with such a closure),

@@ -110,6 +110,7 @@ fn main() {
         "output" => output(),
         "unencodable" => unencodable(),
         "many-deaths" => many_deaths(),
+        "crash-loop" => crash_loop(),
         "no-descriptors" => no_descriptors(),
         "idle-connections" => idle_connections(),
         "hold" => hold(),
@@ -481,6 +482,16 @@ fn many_deaths() {
     assert!(events.try_recv().is_err(), "one interruption for one death");
     let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().count();
     assert!(descriptors < 20, "{descriptors} descriptors are open");
+}
+
+/// More deaths than are forgiven; each next message starts the service all the same, be it after a while.
+fn crash_loop() {
+    let (connection, events) = connect(SERVICE_NAME);
+    for _ in 0..5 {
+        kill(service_pid(&connection));
+        assert!(matches!(next(&events), Event::Interrupted));
+    }
+    service_pid(&connection);
 }
 
 /// At the limit of descriptors new connections fail for good, and the others go on.
