@@ -55,9 +55,7 @@ fn remedy(action: &str, error: &io::Error, macos: bool) -> &'static str {
     let reads = ["read", "open", "list"].contains(&action);
     match error.kind() {
         // Not the file's mode (EACCES): the system guards what other developers signed, whoever the user is.
-        io::ErrorKind::PermissionDenied
-            if macos && error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) =>
-        {
+        io::ErrorKind::PermissionDenied if macos && errno(error) == Some(rustix::io::Errno::PERM.raw_os_error()) => {
             ": operation not permitted; allow your terminal to change apps in System Settings > Privacy & Security > App Management, or work on a copy"
         }
         io::ErrorKind::PermissionDenied if reads => ": permission denied; make it readable for you",
@@ -71,6 +69,11 @@ fn remedy(action: &str, error: &io::Error, macos: bool) -> &'static str {
         }
         _ => "",
     }
+}
+
+/// The system's number for an error, also where a path was added to its message.
+fn errno(error: &io::Error) -> Option<i32> {
+    error.raw_os_error().or_else(|| error.get_ref()?.source()?.downcast_ref::<io::Error>()?.raw_os_error())
 }
 
 impl StagingError {
@@ -228,6 +231,13 @@ mod tests {
         assert!(says("publish", Errno::ACCESS, true).contains("App Management"));
         assert!(says("publish", Errno::ACCESS, true).contains("a folder that you may write to"));
         assert!(!says("read", Errno::ACCESS, true).contains("App Management"));
+    }
+
+    #[test]
+    fn the_number_is_found_where_a_path_was_added() {
+        let error = fs_err::read_dir("/nonexistent").unwrap_err();
+        assert_eq!(error.raw_os_error(), None);
+        assert_eq!(errno(&error), Some(Errno::NOENT.raw_os_error()));
     }
 
     #[test]
