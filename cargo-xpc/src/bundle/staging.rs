@@ -54,9 +54,15 @@ pub enum StagingError {
 fn remedy(action: &str, error: &io::Error, macos: bool) -> &'static str {
     let reads = ["read", "open", "list"].contains(&action);
     match error.kind() {
-        // Not the file's mode (EACCES): the system guards what other developers signed, whoever the user is.
-        io::ErrorKind::PermissionDenied if macos && errno(error) == Some(rustix::io::Errno::PERM.raw_os_error()) => {
+        // Not a mode (EACCES): the system guards what other developers signed, whoever the user is. An error that got a path added to
+        // its message has lost its number, so that the other messages name the permission too.
+        io::ErrorKind::PermissionDenied
+            if macos && error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) =>
+        {
             ": operation not permitted; allow your terminal to change apps in System Settings > Privacy & Security > App Management, or work on a copy"
+        }
+        io::ErrorKind::PermissionDenied if reads && macos => {
+            ": permission denied; make it readable for you, or, for an installed app, allow your terminal in System Settings > Privacy & Security > App Management"
         }
         io::ErrorKind::PermissionDenied if reads => ": permission denied; make it readable for you",
         io::ErrorKind::PermissionDenied if macos => {
@@ -69,11 +75,6 @@ fn remedy(action: &str, error: &io::Error, macos: bool) -> &'static str {
         }
         _ => "",
     }
-}
-
-/// The system's number for an error, also where a path was added to its message.
-fn errno(error: &io::Error) -> Option<i32> {
-    error.raw_os_error().or_else(|| error.get_ref()?.source()?.downcast_ref::<io::Error>()?.raw_os_error())
 }
 
 impl StagingError {
@@ -230,14 +231,13 @@ mod tests {
         // The mode of a folder is one reason, and an installed app another.
         assert!(says("publish", Errno::ACCESS, true).contains("App Management"));
         assert!(says("publish", Errno::ACCESS, true).contains("a folder that you may write to"));
-        assert!(!says("read", Errno::ACCESS, true).contains("App Management"));
-    }
-
-    #[test]
-    fn the_number_is_found_where_a_path_was_added() {
-        let error = fs_err::read_dir("/nonexistent").unwrap_err();
-        assert_eq!(error.raw_os_error(), None);
-        assert_eq!(errno(&error), Some(Errno::NOENT.raw_os_error()));
+        assert!(says("read", Errno::ACCESS, true).contains("make it readable for you, or"));
+        // Where only the kind of the error is known.
+        for action in ["read", "replace"] {
+            let error = io::Error::new(io::ErrorKind::PermissionDenied, "failed to open file `Demo.app`");
+            assert!(remedy(action, &error, true).contains("Privacy & Security > App Management"), "{action}");
+            assert!(!remedy(action, &error, false).contains("App Management"), "{action}");
+        }
     }
 
     #[test]
