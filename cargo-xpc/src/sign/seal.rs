@@ -6,12 +6,13 @@ use std::io::Read as _;
 use apple_codesign::cryptography::{Digest as CodeDigest, MultiDigest};
 use apple_codesign::{AppleCodesignError, CodeResources, CodeResourcesRule, FilesFlavor, SignedMachOInfo};
 use camino::{Utf8Path, Utf8PathBuf};
+use rayon::prelude::*;
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
 
 use super::SignError;
 use super::rules::Rule;
-use super::walk::{EntryKind, Node, Required};
+use super::walk::{Entry, EntryKind, Node, Required};
 
 /// The seal of a bundle, given the signatures that its nested code has got by now, by the path of the executable.
 pub(super) fn seal(
@@ -29,24 +30,25 @@ pub(super) fn seal(
         seal.add_rule2(translate(rule).map_err(|source| failed(*source))?);
     }
     let second_flavor = if node.machine.needs_sha1 { FilesFlavor::Rules2WithSha1 } else { FilesFlavor::Rules2 };
-    for entry in &node.entries {
+    // Hashing is nearly all of the work, and no file's hash waits for another's.
+    let hashes: Vec<Option<Hashes>> =
+        node.entries.par_iter().map(|entry| Hashes::needed(root, entry)).collect::<Result<_, _>>()?;
+    for (entry, hashes) in node.entries.iter().zip(&hashes) {
         let name = &entry.name;
         match &entry.kind {
             EntryKind::Symlink { target } => seal.seal_symlink(name, target),
             EntryKind::File { first, second } => {
-                let hashes = Hashes::of(&root.join(&entry.path))?;
-                if let Some(Required(required)) = second {
+                if let (Some(Required(required)), Some(hashes)) = (second, hashes) {
                     seal.seal_regular_file(second_flavor, name, hashes.digests(), !required).map_err(failed)?;
                 }
-                if let Some(Required(required)) = first {
+                if let (Some(Required(required)), Some(hashes)) = (first, hashes) {
                     seal.seal_regular_file(FilesFlavor::Rules, name, hashes.digests(), !required).map_err(failed)?;
                 }
             }
             EntryKind::Code { executable, optional, first } => {
                 let info = signed.get(executable).ok_or_else(|| failed(AppleCodesignError::BinaryNoCodeSignature))?;
                 seal.seal_macho(name, info, *optional).map_err(failed)?;
-                if let Some(Required(required)) = first {
-                    let hashes = Hashes::of(&root.join(&entry.path))?;
+                if let (Some(Required(required)), Some(hashes)) = (first, hashes) {
                     seal.seal_regular_file(FilesFlavor::Rules, name, hashes.digests(), !required).map_err(failed)?;
                 }
             }
@@ -73,6 +75,16 @@ struct Hashes {
 }
 
 impl Hashes {
+    /// Of what the seal knows by its content.
+    fn needed(root: &Utf8Path, entry: &Entry) -> Result<Option<Self>, SignError> {
+        match &entry.kind {
+            EntryKind::File { .. } | EntryKind::Code { first: Some(_), .. } => {
+                Self::of(&root.join(&entry.path)).map(Some)
+            }
+            EntryKind::Code { first: None, .. } | EntryKind::Symlink { .. } => Ok(None),
+        }
+    }
+
     fn of(path: &Utf8Path) -> Result<Self, SignError> {
         let mut file = fs_err::File::open(path)?;
         let (mut sha1, mut sha256) = (Sha1::new(), Sha256::new());
