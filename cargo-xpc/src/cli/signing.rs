@@ -7,7 +7,9 @@ use super::ui::Ui;
 use crate::exit::Exit;
 use crate::macho::CodeFlags;
 use crate::plan::{BundlePart, BundlePlan, Signing};
-use crate::sign::{self, CodeKind, Entitlements, Identity, Preserve, Scope, SignPlan, SignRequest, SignedBundle};
+use crate::sign::{
+    self, CodeKind, Entitlements, Identity, KeptCode, Preserve, Scope, SignPlan, SignRequest, SignedBundle,
+};
 use crate::verify;
 
 /// Signs the staged bundle as planned, and reads it back.
@@ -133,6 +135,14 @@ pub(super) fn execute(plan: &SignPlan, bundle: &Utf8Path, ui: &Ui) -> Result<Sig
     let report = verify::verify(bundle)?;
     drop(progress);
     let errors: Vec<String> = report.errors().map(|finding| format!("\n  {finding}")).collect();
+    let broken = plan.kept.iter().find(|kept| report.errors().any(|finding| finding.path.starts_with(&kept.path)));
+    if let Some(KeptCode { path, .. }) = broken {
+        let message = format!(
+            "`{path}` was to keep its signature, and does not verify: get it anew from its maker, or sign it with `--third-party {path}=anew`; nothing is published:{}",
+            errors.concat()
+        );
+        return Err(Failure::new(Exit::Usage, message));
+    }
     if !errors.is_empty() {
         let message = format!("what was signed does not verify, and is not published:{}", errors.concat());
         return Err(Failure::new(Exit::Software, message));

@@ -218,3 +218,21 @@ fn sign_says_what_it_kept() {
     let (answer, stderr) = sign(&["--third-party", "anew"]);
     assert!(!stderr.contains("Kept") && answer["kept"] == serde_json::json!([]), "{stderr}{answer}");
 }
+
+/// What is kept is read back too: a program that was changed after its maker signed it is not published, and the app stays as it was.
+#[test]
+fn a_kept_program_that_was_changed_is_not_published() {
+    let app = app();
+    let service = app.path("XPCServices/greeter.xpc");
+    sign_as_third_party(&service);
+    write(&service.join("Contents/Resources/hello.txt"), "changed");
+    let before = app.content();
+    let (code, _, stderr) = embed(&app, &["made/extra.xpc"]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("--third-party Contents/XPCServices/greeter.xpc=anew`; nothing is published"), "{stderr}");
+    assert!(stderr.contains("greeter.xpc/Contents/Resources/hello.txt"), "{stderr}");
+    assert!(app.content() == before);
+    let (code, _, stderr) = embed(&app, &["made/extra.xpc", "--third-party", "greeter.xpc=anew"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(verify(&app.root).unwrap().findings, []);
+}

@@ -268,3 +268,20 @@ fn what_cannot_be_kept_is_refused() {
         assert_eq!(signed.policy_because, "its seal is missing or damaged, and cannot be kept");
     }
 }
+
+/// The kernel starts an extension by itself, as it does a service; the linker's own signature is nobody's.
+#[test]
+fn extensions_are_programs_and_the_linkers_signature_is_nobodys() {
+    let app = App::bare(&tool());
+    let extension = app.path("PlugIns/Share.appex");
+    info(&extension.join("Contents/Info.plist"), "share", "com.example.demo.share", "XPC!");
+    program(&extension.join("Contents/MacOS/share"), &tool());
+    sign_as_third_party(&extension);
+    program(&app.path("MacOS/linked"), crate::fixture::TOOL_ARM);
+    let kept = plan(&app.root, &SignRequest::default()).unwrap().kept;
+    assert_eq!(kept.iter().map(|kept| kept.path.as_str()).collect::<Vec<_>>(), ["Contents/PlugIns/Share.appex"]);
+    let error = plan(&app.root, &policy("linked=keep")).unwrap_err().to_string();
+    assert!(error.contains("it has no signature"), "{error}");
+    app.sign(&SignRequest::default());
+    assert_eq!(verify(&app.root).unwrap().findings, []);
+}
