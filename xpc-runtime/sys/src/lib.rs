@@ -9,12 +9,12 @@
 //! and finds out at run time:
 //!
 //! ```
+//! # #[cfg(target_vendor = "apple")] {
 //! use xpc_runtime_sys::connection::xpc_connection_set_peer_code_signing_requirement;
-//! # let lookup = xpc_connection_set_peer_code_signing_requirement;
-//! # if cfg!(target_vendor = "apple") {
-//! if let Some(set) = lookup() {
-//!     // macOS 12 or newer: `set` is the C function.
-//!     # let _ = set;
+//!
+//! if let Some(set_requirement) = xpc_connection_set_peer_code_signing_requirement() {
+//!     // macOS 12 or newer: this is the C function.
+//!     # let _ = set_requirement;
 //! }
 //! # }
 //! ```
