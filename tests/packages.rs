@@ -6,7 +6,7 @@ use camino::Utf8Path;
 use integration_tests::{Project, checkout, clean, must, target_dir, text};
 
 /// In the order in which they would be published.
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 7] = [
     "xpc-object",
     "xpc-runtime-macros",
     "xpc-portable",
