@@ -36,6 +36,7 @@ pub struct Inactive<R: Role> {
     on_message: Option<MessageHandler>,
     on_interrupted: Option<InterruptedHandler>,
     on_invalid: Option<InvalidHandler>,
+    on_termination: Option<InterruptedHandler>,
     role: PhantomData<R>,
 }
 
@@ -45,7 +46,14 @@ type InvalidHandler = Box<dyn FnMut(&Connection, Error) + Send>;
 
 impl<R: Role> Inactive<R> {
     pub(crate) fn new(connection: backend::Inactive) -> Self {
-        Self { connection, on_message: None, on_interrupted: None, on_invalid: None, role: PhantomData }
+        Self {
+            connection,
+            on_message: None,
+            on_interrupted: None,
+            on_invalid: None,
+            on_termination: None,
+            role: PhantomData,
+        }
     }
 
     /// Sets what runs for each message that the other side sends, other than replies. Without it they are dropped.
@@ -76,7 +84,14 @@ impl<R: Role> Inactive<R> {
     #[doc(alias = "xpc_connection_activate")]
     #[doc(alias = "xpc_connection_resume")]
     pub fn activate(self) -> Connection {
-        let Self { connection, mut on_message, mut on_interrupted, mut on_invalid, role: PhantomData } = self;
+        let Self {
+            connection,
+            mut on_message,
+            mut on_interrupted,
+            mut on_invalid,
+            mut on_termination,
+            role: PhantomData,
+        } = self;
         Connection(connection.activate(Box::new(move |connection, event| {
             let connection = Connection(connection.clone());
             match event {
@@ -88,6 +103,11 @@ impl<R: Role> Inactive<R> {
                 }
                 backend::Event::Interrupted => {
                     if let Some(handler) = &mut on_interrupted {
+                        handler(&connection);
+                    }
+                }
+                backend::Event::TerminationImminent => {
+                    if let Some(handler) = &mut on_termination {
                         handler(&connection);
                     }
                 }
@@ -112,6 +132,14 @@ impl Inactive<Named> {
 }
 
 impl Inactive<Accepted> {
+    /// Sets what runs when the service is told to end. It may go on until its last [`Transaction`](crate::Transaction)
+    /// ends, and that ends it.
+    #[doc(alias = "XPC_ERROR_TERMINATION_IMMINENT")]
+    pub fn on_termination_imminent(mut self, handler: impl FnMut(&Connection) + Send + 'static) -> Self {
+        self.on_termination = Some(Box::new(handler));
+        self
+    }
+
     /// The client's process id.
     #[doc(alias = "xpc_connection_get_pid")]
     pub fn pid(&self) -> Option<u32> {
@@ -137,7 +165,7 @@ impl Inactive<Accepted> {
 /// future counts as a clone. Dropping a connection inside its own handler is fine.
 #[doc(alias = "xpc_connection_t")]
 #[derive(Clone)]
-pub struct Connection(backend::Connection);
+pub struct Connection(pub(crate) backend::Connection);
 
 impl Connection {
     /// A connection to the service of this name (its `CFBundleIdentifier`) in the app's bundle.

@@ -32,6 +32,9 @@ pub enum Error {
     /// A reply to a message whose sender awaits none, or a second reply to the same message.
     #[error("the message awaits no reply, or has been replied to already")]
     NotARequest,
+    /// This backend cannot do it; the text says which can.
+    #[error("{0}")]
+    Unsupported(&'static str),
     /// The message cannot be sent as it is.
     #[error(transparent)]
     Encode(#[from] EncodeError),

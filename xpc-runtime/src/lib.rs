@@ -62,6 +62,18 @@
 //! a service say its process id and stop at its start, until a debugger or `kill -CONT` lets it go on. Both are the
 //! portable backend's: on macOS launchd has its own ways.
 //!
+//! A service without an open [`Transaction`] is ended after a minute, and launched again by the next message; its
+//! clients are interrupted meanwhile.
+//!
+//! | variable, in seconds | by default | sets |
+//! |---|---|---|
+//! | `XPC_RUNTIME_IDLE_EXIT` | 60 | how long an idle service is left running; 0: for ever |
+//! | `XPC_RUNTIME_EXIT_TIMEOUT` | 20 | how long a service that was told to end may take |
+//! | `XPC_RUNTIME_THROTTLE` | 10 | the longest delay between starts, and what life is too short; 0: no throttling |
+//! | `XPC_RUNTIME_THROTTLE_FIRST` | 0.25 | the first delay |
+//! | `XPC_RUNTIME_IDLE_THREAD` | 10 | how long a thread that is not needed waits for work |
+//! | `XPC_RUNTIME_RETRY` | 0.01 | how soon something is tried again that the kernel has no room for |
+//!
 //! # Backends
 //! On Apple platforms the crate needs libSystem alone and macOS 11. `--cfg xpc_runtime_force_portable` in `RUSTFLAGS`
 //! chooses the portable backend where it supports the system.
@@ -72,11 +84,14 @@ mod error;
 mod message;
 mod outcome;
 mod service;
+pub mod testing;
+mod transaction;
 
 pub use crate::connection::{Accepted, Connection, Inactive, Named, ReplyFuture, Role};
 pub use crate::error::Error;
 pub use crate::message::{Message, Reply};
 pub use crate::outcome::HandlerOutcome;
 pub use crate::service::xpc_main;
+pub use crate::transaction::Transaction;
 pub use xpc_object::{Array, Bytes, Date, Dictionary, EncodeError, Object, Type, Uuid, ValueError};
 pub use xpc_runtime_macros::service_name;

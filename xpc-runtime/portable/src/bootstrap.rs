@@ -4,10 +4,12 @@
 use std::env;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::getppid;
 
+use crate::launcher::Request;
 use crate::{bundle, credentials, launcher, socket};
 
 /// Tells a launched service its end of the bootstrap socket: `<descriptor>:<process id of the launcher>`.
@@ -17,16 +19,43 @@ pub(crate) const ACCEPTED: &[u8] = b"\x01";
 /// From a service, before a name, with a socket: connect it to that service. From the launcher, alone, with a socket: a
 /// new connection.
 pub(crate) const CONNECT: &[u8] = b"\x02";
+/// From the launcher, before a number of milliseconds: has there been nothing to do for so long? From the service: yes,
+/// and nothing will be done before the launcher's next word.
+pub(crate) const IDLE: &[u8] = b"\x03";
+/// From the service, before the milliseconds after which to ask again: no. From the launcher: go on.
+pub(crate) const BUSY: &[u8] = b"\x04";
+/// Before a name, with a socket: end that service at once. The answer is one byte, 1 or 0: whether it ran.
+pub(crate) const KILL: &[u8] = b"\x05";
+/// The same, as launchd does it: what has open transactions is asked to end.
+pub(crate) const TERMINATE: &[u8] = b"\x06";
+/// From a service: it ends with its last transaction, and takes no connection any more.
+pub(crate) const LEAVING: &[u8] = b"\x07";
 
 /// Hands one end of a connection on to the service of this name, which is launched if need be.
 pub(crate) fn connect(name: &Arc<str>, socket: OwnedFd) -> Result<(), Errno> {
+    ask(CONNECT, name, socket)
+}
+
+/// Has the launcher, in this process or another, do something with a service: [`CONNECT`], [`KILL`] or [`TERMINATE`].
+pub(crate) fn ask(what: &[u8], name: &Arc<str>, socket: OwnedFd) -> Result<(), Errno> {
     match inherited().or_else(owner) {
-        Some(bootstrap) => socket::send_packet(bootstrap, &[CONNECT, name.as_bytes()].concat(), Some(socket.as_fd())),
+        Some(bootstrap) => socket::send_packet(bootstrap, &[what, name.as_bytes()].concat(), Some(socket.as_fd())),
         None => {
-            launcher::launcher().connect(name.clone(), socket);
+            launcher::launcher().ask(Request::read(what, name.clone(), socket).ok_or(Errno::INVAL)?);
             Ok(())
         }
     }
+}
+
+/// A packet that is a word and a number of milliseconds.
+pub(crate) fn with_time(word: &[u8], time: Duration) -> Vec<u8> {
+    [word, &u64::try_from(time.as_millis()).unwrap_or(u64::MAX).to_le_bytes()].concat()
+}
+
+/// The number after the word.
+pub(crate) fn time(packet: &[u8]) -> Option<Duration> {
+    let (_, milliseconds) = packet.split_first_chunk::<1>()?;
+    Some(Duration::from_millis(u64::from_le_bytes(milliseconds.try_into().ok()?)))
 }
 
 /// The socket to another process of the app that launches services. Asked once: a process that has begun to launch goes

@@ -44,9 +44,17 @@ mod reactor;
 #[cfg(target_os = "linux")]
 mod service;
 #[cfg(target_os = "linux")]
+pub mod settings;
+#[cfg(target_os = "linux")]
 mod slot;
 #[cfg(target_os = "linux")]
 mod socket;
+#[cfg(target_os = "linux")]
+mod termination;
+#[cfg(target_os = "linux")]
+pub mod testing;
+#[cfg(target_os = "linux")]
+mod transaction;
 
 #[cfg(target_os = "linux")]
 pub use crate::{
@@ -54,10 +62,11 @@ pub use crate::{
     connection::{Connection, Event, Handler, Inactive},
     credentials::Credentials,
     error::Error,
-    launcher::{DEBUG_VARIABLE, KEPT_VARIABLES, THROTTLE_VARIABLE},
+    launcher::{DEBUG_VARIABLE, KEPT_VARIABLES},
     message::{Message, Reply},
     service::run_service,
     slot::ReplyFuture,
+    transaction::Transaction,
 };
 
 /// Locks a mutex whose data stays consistent even if a thread panicked while it held it (which aborts the process

@@ -4,6 +4,7 @@ use xpc_object::Dictionary;
 
 use crate::connection::Core;
 use crate::frame::{self, Kind};
+use crate::transaction::Transaction;
 use crate::{Error, lock};
 
 /// A received message. If its sender awaits a reply and none is ever sent, the sender is told so when the message is
@@ -11,11 +12,14 @@ use crate::{Error, lock};
 pub struct Message {
     dictionary: Dictionary,
     reply: Mutex<Option<Reply>>,
+    /// While a message that awaits no reply is alive, its receiver has work; a request's is over with its reply.
+    _transaction: Option<Transaction>,
 }
 
 impl Message {
     pub(crate) fn new(dictionary: Dictionary, reply: Option<Reply>) -> Self {
-        Self { dictionary, reply: Mutex::new(reply) }
+        let transaction = if reply.is_none() { Transaction::of_message() } else { None };
+        Self { dictionary, reply: Mutex::new(reply), _transaction: transaction }
     }
 
     /// What it says.
@@ -34,11 +38,12 @@ pub struct Reply {
     core: Arc<Core>,
     link: u64,
     number: u64,
+    _transaction: Option<Transaction>,
 }
 
 impl Reply {
     pub(crate) fn new(core: Arc<Core>, link: u64, number: u64) -> Self {
-        Self { core, link, number }
+        Self { core, link, number, _transaction: Transaction::of_message() }
     }
 
     /// Replies. A requester that is gone is no error: nobody is left to be told.

@@ -14,15 +14,13 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::{Errno, read, write};
 
 use crate::connection::{AbortOnPanic, Core};
-use crate::lock;
 use crate::service::Acceptor;
+use crate::{lock, settings};
 
 /// How many handlers can block at once before other connections have to wait.
 const MAX_THREADS: usize = 64;
 /// How many threads stay when nothing happens: one at work, one ready to take over.
 const KEPT_THREADS: usize = 2;
-/// How long a thread beyond those waits for work before it ends.
-const IDLE_SECONDS: i64 = 10;
 /// The token of the eventfd that announces jobs.
 const WAKE: u64 = 0;
 
@@ -107,6 +105,16 @@ impl Reactor {
         lock(&self.sources).remove(&token)
     }
 
+    /// The connections that are in the epoll now.
+    pub(crate) fn connections(&self) -> Vec<Arc<Core>> {
+        let sources = lock(&self.sources);
+        let connections = sources.values().filter_map(|source| match source {
+            Source::Connection(core) => Some(core.clone()),
+            Source::Acceptor(_) => None,
+        });
+        connections.collect()
+    }
+
     /// Has a thread look after a connection that has work which no socket announces.
     pub(crate) fn submit(&'static self, core: Arc<Core>) {
         lock(&self.jobs).push_back(core);
@@ -142,7 +150,7 @@ impl Reactor {
         // Users' code runs on this thread: handlers, wakers, destructors. If it panics, half-done work must not be left
         // behind.
         let guard = AbortOnPanic;
-        let patience = may_retire.then_some(Timespec { tv_sec: IDLE_SECONDS, tv_nsec: 0 });
+        let patience = may_retire.then(|| Timespec::try_from(settings::IDLE_THREAD.get()).ok()).flatten();
         let mut events = Vec::with_capacity(1);
         loop {
             events.clear();

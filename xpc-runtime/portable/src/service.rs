@@ -2,16 +2,20 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::process::{Signal, getpid, kill_process};
 
-use crate::bootstrap::{self, ACCEPTED, CONNECT};
+use crate::bootstrap::{self, ACCEPTED, BUSY, CONNECT, IDLE};
 use crate::connection::{Core, Inactive};
 use crate::launcher::DEBUG_VARIABLE;
 use crate::lock;
 use crate::reactor::{Source, reactor};
 use crate::socket::{self, Packet};
+use crate::{termination, transaction};
 
 /// How many connections are taken over in one go before the thread looks at others.
 const TURNS: usize = 64;
@@ -35,6 +39,8 @@ pub fn run_service(accept: impl FnMut(Inactive) + Send + 'static) -> ! {
         std::process::abort();
     };
     wait_for_debugger();
+    transaction::become_service();
+    termination::watch(bootstrap);
     let acceptor = Arc::new(Acceptor { bootstrap, accept: Mutex::new(Box::new(accept)) });
     let reactor = reactor();
     reactor
@@ -60,8 +66,15 @@ impl Acceptor {
     /// The reactor's call: the bootstrap socket can be read.
     pub(crate) fn ready(&self, token: u64) {
         for _ in 0..TURNS {
+            if transaction::is_terminating() {
+                // What is not taken over goes to the next instance.
+                return;
+            }
             match socket::receive_packet(self.bootstrap) {
                 Ok(Packet::Received(bytes, Some(socket))) if bytes == CONNECT => self.take_over(socket),
+                Ok(Packet::Received(bytes, None)) if bytes.starts_with(IDLE) => self.say_whether_idle(&bytes),
+                // The answer to `IDLE`.
+                Ok(Packet::Received(bytes, None)) if bytes == BUSY => {}
                 // No descriptor was free for the connection: the launcher lets it go, so that its client is interrupted
                 // and others go on.
                 Ok(Packet::Received(..)) => self.confirm(),
@@ -70,6 +83,26 @@ impl Acceptor {
             }
         }
         reactor().arm(token, self.bootstrap, EventFlags::IN);
+    }
+
+    /// The launcher would end this process if it is idle. If it is, the launcher has the next word, and until then
+    /// nothing is begun.
+    fn say_whether_idle(&self, question: &[u8]) {
+        let idle = bootstrap::time(question).unwrap_or(Duration::MAX);
+        let frozen = transaction::freeze(idle).and_then(|frozen| {
+            let quiet = reactor().connections().iter().all(|connection| connection.is_quiet(true));
+            if quiet { Ok(frozen) } else { Err(idle) }
+        });
+        match frozen {
+            Err(left) => drop(socket::send_packet(self.bootstrap, &bootstrap::with_time(BUSY, left), None)),
+            Ok(frozen) => {
+                if socket::send_packet(self.bootstrap, IDLE, None).is_ok() {
+                    // Readable: the launcher says to go on. It is left to the caller to read that it is gone.
+                    while poll(&mut [PollFd::new(self.bootstrap, PollFlags::IN)], None) == Err(Errno::INTR) {}
+                }
+                drop(frozen);
+            }
+        }
     }
 
     /// Tells the launcher that it need not keep the oldest connection that it sent.
@@ -89,8 +122,13 @@ impl Acceptor {
     }
 }
 
-/// launchd kills a service whose app is gone; nothing of the service's runs any more.
-fn exit_with_the_app() -> ! {
+/// Ends the process without running anything of it.
+pub(crate) fn exit_now() -> ! {
     // SAFETY: `_exit` takes a number and does not return; it touches no memory of this process.
     unsafe { libc::_exit(0) }
+}
+
+/// launchd kills a service whose app is gone; nothing of the service's runs any more.
+fn exit_with_the_app() -> ! {
+    exit_now()
 }

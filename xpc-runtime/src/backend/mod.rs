@@ -4,23 +4,27 @@
 //! |---|---|
 //! | `Inactive` | `service(&str) -> Self` always succeeds; `credentials(&self) -> Option<_>` with `pid`, `euid`, `egid`, known for accepted peers; `activate(self, Handler) -> Connection`. Dropped inactive, it is legal, and an accepted one rejects its client |
 //! | `Handler` | `Box<dyn FnMut(&Connection, Event) + Send>`; called for one event at a time. Its panics end the process |
-//! | `Event` | `Message(Message)`, `Interrupted` (connections made by name only), `Invalid(Arc<str>)` once and last; the handler is dropped after it |
+//! | `Event` | `Message(Message)`, `Interrupted` (connections made by name only), `TerminationImminent` (accepted ones only), `Invalid(Arc<str>)` once and last; the handler is dropped after it |
 //! | `Connection` | `Clone` of one reference, `Send + Sync`; `send`, `send_with_reply`, `send_with_reply_blocking(&Dictionary, Option<Duration>)`, `cancel`, `credentials`, `name`. The last clone of a named one ends it after what was queued has left; an accepted one keeps itself alive |
 //! | `ReplyFuture` | `Future<Output = Result<Message, _>>`, `Unpin + Send`; the request has left the caller before it is first polled; keeps the connection alive |
 //! | `Message` | `dictionary(&self) -> &Dictionary`; `reply(&self) -> Option<Reply>` gives the right to reply once, to whoever asks first. Dropped with that right in it, it interrupts the requester |
 //! | `Reply` | `send(self, &Dictionary)`; dropped unsent, it interrupts the requester |
 //! | `run_service` | `fn(impl FnMut(Inactive) + Send + 'static) -> !`; not launched by the system: the message and SIGABRT of `xpc_main` |
+//! | `Transaction` | `begin() -> Self`; its drop ends it |
+//! | `testing` | the functions of [`testing`](crate::testing), or their refusal |
 //! | errors | convert into [`Error`](crate::Error) |
 
 #[cfg(all(target_vendor = "apple", not(xpc_runtime_force_portable)))]
 mod apple;
 #[cfg(all(target_vendor = "apple", not(xpc_runtime_force_portable)))]
-pub(crate) use apple::{Connection, Event, Inactive, Message, Reply, ReplyFuture, run_service};
+pub(crate) use apple::{Connection, Event, Inactive, Message, Reply, ReplyFuture, Transaction, run_service, testing};
 
 #[cfg(not(all(target_vendor = "apple", not(xpc_runtime_force_portable))))]
 mod portable;
 #[cfg(not(all(target_vendor = "apple", not(xpc_runtime_force_portable))))]
-pub(crate) use portable::{Connection, Event, Inactive, Message, Reply, ReplyFuture, run_service};
+pub(crate) use portable::{
+    Connection, Event, Inactive, Message, Reply, ReplyFuture, Transaction, run_service, testing,
+};
 
 const _: () = {
     const fn send<T: Send>() {}

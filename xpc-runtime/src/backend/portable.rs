@@ -1,6 +1,6 @@
 //! `xpc-portable` has the shape of a backend already; only its errors are its own.
 
-pub(crate) use xpc_portable::{Connection, Event, Inactive, Message, Reply, ReplyFuture, run_service};
+pub(crate) use xpc_portable::{Connection, Event, Inactive, Message, Reply, ReplyFuture, Transaction, run_service};
 
 use crate::Error;
 
@@ -14,5 +14,31 @@ impl From<xpc_portable::Error> for Error {
             xpc_portable::Error::Invalid(reason) => Self::Invalid(reason),
             other => Self::Invalid(other.to_string().into()),
         }
+    }
+}
+
+/// The crate's own, with this crate's errors.
+pub(crate) mod testing {
+    use std::time::Duration;
+
+    use super::Connection;
+    use crate::Error;
+
+    pub(crate) fn kill_service(name: &str) -> Result<bool, Error> {
+        Ok(xpc_portable::testing::kill_service(name)?)
+    }
+
+    pub(crate) fn terminate_service(name: &str) -> Result<bool, Error> {
+        Ok(xpc_portable::testing::terminate_service(name)?)
+    }
+
+    pub(crate) fn drop_replies(connection: &Connection, count: usize) -> Result<(), Error> {
+        xpc_portable::testing::drop_replies(connection, count);
+        Ok(())
+    }
+
+    pub(crate) fn delay_messages(connection: &Connection, delay: Duration) -> Result<(), Error> {
+        xpc_portable::testing::delay_messages(connection, delay);
+        Ok(())
     }
 }

@@ -17,6 +17,8 @@ use crate::frame::Frame;
 use crate::message::{Message, Reply};
 use crate::reactor::reactor;
 use crate::slot::Slot;
+use crate::testing::Faults;
+use crate::transaction::Transaction;
 use crate::{Error, lock};
 
 /// How many handler calls and reads one connection gets before the thread looks at others.
@@ -75,6 +77,8 @@ impl Core {
     /// Reads the socket and runs the handler until there is nothing left or others should have a turn. Needs the role
     /// and gives it back.
     fn serve(self: &Arc<Self>) {
+        // From before the first read on: what is read must not be lost to an idle exit.
+        let turn = Transaction::of_service();
         let mut drained = false;
         for _ in 0..TURNS {
             let mut state = lock(&self.state);
@@ -95,14 +99,19 @@ impl Core {
             drop(state);
             let batch = lock(&self.reader).read(&link.socket, RecvFlags::DONTWAIT);
             drained = batch.drained;
+            if !batch.frames.is_empty() {
+                self.hold_up(None);
+            }
             self.sort(&link, batch);
         }
         self.give_role_back();
+        drop(turn);
     }
 
     /// A blocking caller's turn as the attendant: reads until its own reply is there, or something that a handler has
     /// to see.
     pub(super) fn lead(self: &Arc<Self>, slot: &Slot, deadline: Option<Instant>) {
+        let turn = Transaction::of_service();
         loop {
             let state = lock(&self.state);
             let Some(link) = state.link.clone() else { break };
@@ -110,14 +119,24 @@ impl Core {
                 break;
             }
             drop(state);
-            if !wait_readable(&link.socket, deadline) {
+            // Where there is a deadline, what comes too late is left for the reactor.
+            if !wait_readable(&link.socket, deadline) || (deadline.is_some() && !self.hold_up(deadline)) {
                 break;
             }
             let flags = if deadline.is_some() { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
             let batch = lock(&self.reader).read(&link.socket, flags);
+            if deadline.is_none() && !batch.frames.is_empty() {
+                self.hold_up(None);
+            }
             self.sort(&link, batch);
         }
         self.give_role_back();
+        drop(turn);
+    }
+
+    /// Where a user's test asks for it.
+    fn hold_up(&self, deadline: Option<Instant>) -> bool {
+        self.faults.get().is_none_or(|faults| faults.delay(deadline))
     }
 
     fn give_role_back(self: &Arc<Self>) {
@@ -134,6 +153,7 @@ impl Core {
 
     /// Puts what was read where it belongs.
     fn sort(self: &Arc<Self>, link: &Link, batch: Batch) {
+        let faults = self.faults.get();
         let mut filled = Vec::new();
         let mut refused = None;
         let mut state = lock(&self.state);
@@ -149,6 +169,9 @@ impl Core {
                 Frame::Request(number, message) => {
                     let reply = Reply::new(self.clone(), link.token, number);
                     state.inbox.push_back(Event::Message(Message::new(message, Some(reply))));
+                }
+                Frame::Reply(number, _) if faults.is_some_and(Faults::drops_this_reply) => {
+                    filled.extend(state.pending.remove(&number).map(|slot| (slot, Err(Error::Interrupted))))
                 }
                 Frame::Reply(number, message) => {
                     filled.extend(state.pending.remove(&number).map(|slot| (slot, Ok(Message::new(message, None)))))

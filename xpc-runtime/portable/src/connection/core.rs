@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
@@ -21,6 +21,7 @@ use crate::credentials::{Credentials, receive_with_credentials};
 use crate::frame::{self, HELLO, Kind};
 use crate::reactor::{Source, reactor};
 use crate::slot::Slot;
+use crate::testing::Faults;
 use crate::{Error, bootstrap, bundle, lock, socket};
 
 pub(crate) struct Core {
@@ -29,6 +30,8 @@ pub(crate) struct Core {
     pub(super) state: Mutex<State>,
     pub(super) reader: Mutex<Reader>,
     pub(super) handler: Mutex<Option<Handler>>,
+    /// What a test of the user's does to this connection.
+    pub(super) faults: OnceLock<Faults>,
 }
 
 pub(super) struct State {
@@ -102,6 +105,7 @@ impl Core {
             }),
             reader: Mutex::new(reader),
             handler: Mutex::new(None),
+            faults: OnceLock::new(),
         })
     }
 
@@ -127,6 +131,32 @@ impl Core {
 
     pub(super) fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// Nothing is being read, handled or sent, and, where `received` says so, nothing has arrived either.
+    pub(crate) fn is_quiet(&self, received: bool) -> bool {
+        let state = lock(&self.state);
+        let arrived = || {
+            let Some(link) = &state.link else { return false };
+            // A peer that is gone makes a socket readable too; it is no work.
+            rustix::io::ioctl_fionread(&link.socket).is_ok_and(|bytes| bytes > 0) || lock(&self.reader).has_part()
+        };
+        !state.attended
+            && state.inbox.is_empty()
+            && state.outbox.is_empty()
+            && state.writer == Writer::Idle
+            && !(received && arrived())
+    }
+
+    /// Tells an accepted connection that its process is about to end.
+    pub(crate) fn termination_imminent(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        if self.name.is_none() && matches!(state.phase, Phase::Active) {
+            state.inbox.push_back(Event::TerminationImminent);
+            if !state.attended {
+                reactor().submit(self.clone());
+            }
+        }
     }
 
     pub(super) fn credentials(&self) -> Option<Credentials> {

@@ -17,6 +17,7 @@ pub(crate) use self::core::Core;
 use self::end::Outcome;
 use crate::frame::{self, Kind};
 use crate::slot::{ReplyFuture, Slot};
+use crate::testing::Faults;
 use crate::{Credentials, Error, Message};
 
 /// What a connection's handler is told.
@@ -25,6 +26,8 @@ pub enum Event {
     Message(Message),
     /// The service went away; the next message launches it again. Only connections made by name see this.
     Interrupted,
+    /// The process was told to end, and does so when its last transaction ends. Only accepted connections see this.
+    TerminationImminent,
     /// The connection is over for good, and this was its last event; the text says why.
     Invalid(Arc<str>),
 }
@@ -146,6 +149,10 @@ impl Connection {
     /// The name the connection was made with.
     pub fn name(&self) -> Option<&str> {
         self.0.core.name()
+    }
+
+    pub(crate) fn faults(&self) -> &Faults {
+        self.0.core.faults.get_or_init(Faults::default)
     }
 
     pub(crate) fn forget_request(&self, number: u64) {

@@ -48,6 +48,11 @@ impl Reader {
         Self { partial: Vec::new(), greeted: true }
     }
 
+    /// Whether a frame has arrived in part.
+    pub fn has_part(&self) -> bool {
+        !self.partial.is_empty()
+    }
+
     /// Reads once.
     pub fn read(&mut self, socket: impl AsFd, flags: RecvFlags) -> Batch {
         let mut batch = Batch::default();

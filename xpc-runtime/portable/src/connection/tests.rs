@@ -62,6 +62,7 @@ fn message(events: &Receiver<Event>) -> Message {
     match next(events) {
         Event::Message(message) => message,
         Event::Interrupted => panic!("interrupted"),
+        Event::TerminationImminent => panic!("termination imminent"),
         Event::Invalid(reason) => panic!("{reason}"),
     }
 }

@@ -17,8 +17,7 @@ use rustix::net::{
 };
 use rustix::process::{Pid, geteuid, getpid, getppid};
 
-use super::instance::Request;
-use crate::bootstrap::CONNECT;
+use super::request::Request;
 use crate::credentials;
 use crate::socket::{self, Packet};
 
@@ -57,11 +56,7 @@ impl Domain {
         self.helpers.retain(|helper| {
             loop {
                 match socket::receive_packet(helper) {
-                    Ok(Packet::Received(bytes, Some(socket))) => {
-                        if let Some(Ok(name)) = bytes.strip_prefix(CONNECT).map(str::from_utf8) {
-                            requests.push(Request::new(name.into(), socket));
-                        }
-                    }
+                    Ok(Packet::Received(bytes, Some(socket))) => requests.extend(Request::from_packet(&bytes, socket)),
                     Ok(Packet::Received(_, None)) => {}
                     Err(Errno::AGAIN) => return true,
                     Ok(Packet::End) | Err(_) => return false,

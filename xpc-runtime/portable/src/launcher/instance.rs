@@ -2,31 +2,20 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
-use crate::bootstrap::{ACCEPTED, CONNECT};
+use super::request::{Request, What};
+use crate::bootstrap::{self, ACCEPTED, BUSY, CONNECT, IDLE, LEAVING};
+use crate::settings;
 use crate::socket::{self, Packet};
 
 /// A connection that was sent to an instance which died before it accepted it is given to the next one, this many
 /// times: its messages were never read, but a service that cannot start must not be started for ever.
 const ATTEMPTS: u8 = 2;
-
-/// One end of a connection, on its way to a service.
-pub(super) struct Request {
-    pub name: Arc<str>,
-    pub socket: OwnedFd,
-    attempts: u8,
-}
-
-impl Request {
-    pub fn new(name: Arc<str>, socket: OwnedFd) -> Self {
-        Self { name, socket, attempts: 0 }
-    }
-}
 
 pub(super) struct Instance {
     process: OwnedFd,
@@ -36,6 +25,9 @@ pub(super) struct Instance {
     /// Sent, and not yet accepted: kept open, so that they outlive an instance that dies first.
     sent: VecDeque<Request>,
     state: State,
+    end: End,
+    /// Whom to tell that it is gone.
+    witnesses: Vec<Request>,
 }
 
 #[derive(PartialEq)]
@@ -47,17 +39,87 @@ enum State {
     Deaf,
 }
 
+/// How far its end has come, unless it crashes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    /// It is asked whether it is idle at this time.
+    NotBefore(Option<Instant>),
+    /// It was asked, for the sake of idle exit or of somebody who wants it to end, and has not answered: it gets no
+    /// connection until then.
+    Asked { to_end: bool },
+    /// It ends by itself, or is killed at this time. It gets no connection any more.
+    Leaving(Option<Instant>),
+}
+
 impl Instance {
     pub fn new(process: OwnedFd, bootstrap: OwnedFd) -> Self {
-        Self { process, bootstrap, waiting: VecDeque::new(), sent: VecDeque::new(), state: State::Ready }
+        Self {
+            process,
+            bootstrap,
+            waiting: VecDeque::new(),
+            sent: VecDeque::new(),
+            state: State::Ready,
+            end: End::NotBefore(idle_from_now()),
+            witnesses: Vec::new(),
+        }
     }
 
     pub fn push(&mut self, request: Request) {
-        self.waiting.push_back(request);
+        match request.what {
+            What::Connect => self.waiting.push_back(request),
+            What::Kill => {
+                self.end = End::Leaving(None);
+                self.kill();
+                self.witnesses.push(request);
+            }
+            What::Terminate => {
+                if !matches!(self.end, End::Leaving(_)) {
+                    self.ask(Duration::ZERO, true);
+                }
+                request.answer(true);
+            }
+        }
     }
 
     pub fn is_throttled(&self) -> bool {
         self.state == State::Throttled
+    }
+
+    /// Whether its end, if it comes now, is no crash.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.end, End::Leaving(_))
+    }
+
+    /// When [`tick`](Self::tick) has something to do.
+    pub fn due(&self) -> Option<Instant> {
+        match self.end {
+            End::NotBefore(due) | End::Leaving(due) => due,
+            End::Asked { .. } => None,
+        }
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Instant) {
+        if self.due().is_none_or(|due| due > now) {
+            return;
+        }
+        match (self.end, settings::IDLE_EXIT.unless_zero()) {
+            (End::Leaving(_), _) => {
+                self.end = End::Leaving(None);
+                self.kill();
+            }
+            // What it has not taken over yet is work.
+            (_, Some(idle)) if self.waiting.is_empty() && self.sent.is_empty() => self.ask(idle, false),
+            _ => self.end = End::NotBefore(idle_from_now()),
+        }
+    }
+
+    fn ask(&mut self, idle: Duration, to_end: bool) {
+        self.end = End::Asked { to_end };
+        if socket::send_packet(&self.bootstrap, &bootstrap::with_time(IDLE, idle), None).is_err() {
+            // It is dying, or does not read what was sent to it: then it is not idle either.
+            if to_end { self.terminate() } else { self.end = End::NotBefore(idle_from_now()) }
+        }
     }
 
     /// What to wait for.
@@ -65,29 +127,60 @@ impl Instance {
         let process = PollFd::new(&self.process, PollFlags::IN);
         let bootstrap = (self.state != State::Deaf).then(|| {
             let mut events = PollFlags::IN;
-            events.set(PollFlags::OUT, !self.waiting.is_empty() && self.state == State::Ready);
+            events.set(PollFlags::OUT, !self.waiting.is_empty() && self.takes_connections());
             PollFd::new(&self.bootstrap, events)
         });
         std::iter::once(process).chain(bootstrap)
     }
 
-    /// Takes in what the service says: that it accepted connections, or that it wants one itself.
+    fn takes_connections(&self) -> bool {
+        self.state == State::Ready && matches!(self.end, End::NotBefore(_))
+    }
+
+    /// Takes in what the service says: that it accepted connections, whether it is idle, or that it wants something
+    /// itself.
     pub fn read_requests(&mut self) -> Vec<Request> {
         let mut requests = Vec::new();
         while self.state != State::Deaf {
             match socket::receive_packet(&self.bootstrap) {
-                Ok(Packet::Received(bytes, None)) if bytes == ACCEPTED => drop(self.sent.pop_front()),
-                Ok(Packet::Received(bytes, Some(socket))) => {
-                    if let Some(Ok(name)) = bytes.strip_prefix(CONNECT).map(str::from_utf8) {
-                        requests.push(Request::new(name.into(), socket));
-                    }
-                }
-                Ok(Packet::Received(_, None)) => {}
+                Ok(Packet::Received(bytes, None)) => self.hear(&bytes),
+                Ok(Packet::Received(bytes, Some(socket))) => requests.extend(Request::from_packet(&bytes, socket)),
                 Err(Errno::AGAIN) => break,
                 Ok(Packet::End) | Err(_) => self.give_up(),
             }
         }
         requests
+    }
+
+    fn hear(&mut self, packet: &[u8]) {
+        match (packet.split_at_checked(1).map(|(word, _)| word), self.end) {
+            (Some(ACCEPTED), _) => drop(self.sent.pop_front()),
+            (Some(LEAVING), _) => self.end = End::Leaving(Instant::now().checked_add(settings::EXIT_TIMEOUT.get())),
+            (Some(IDLE), End::Asked { to_end: false }) if !self.waiting.is_empty() => {
+                // Somebody wants it meanwhile.
+                self.end = End::NotBefore(idle_from_now());
+                if socket::send_packet(&self.bootstrap, BUSY, None).is_err() {
+                    self.give_up();
+                }
+            }
+            (Some(IDLE), End::Asked { .. }) => {
+                self.end = End::Leaving(None);
+                self.give_up();
+            }
+            (Some(BUSY), End::Asked { to_end: true }) => self.terminate(),
+            (Some(BUSY), End::Asked { to_end: false }) => {
+                let left = bootstrap::time(packet).unwrap_or_default().max(settings::RETRY.get());
+                self.end = End::NotBefore(Instant::now().checked_add(left));
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks it to end, with a time limit.
+    fn terminate(&mut self) {
+        self.end = End::Leaving(Instant::now().checked_add(settings::EXIT_TIMEOUT.get()));
+        // It is dead already where this fails.
+        let _ = pidfd_send_signal(&self.process, Signal::TERM);
     }
 
     /// If the process is dead, clears it away and gives back what it never accepted.
@@ -96,6 +189,9 @@ impl Instance {
             Ok(None) | Err(Errno::INTR) => return None,
             // Dead; or, where the app ignores SIGCHLD, cleared away by the kernel.
             Ok(Some(_)) | Err(_) => {}
+        }
+        for witness in self.witnesses.drain(..) {
+            witness.answer(true);
         }
         let sent = std::mem::take(&mut self.sent).into_iter().filter(|request| request.attempts < ATTEMPTS);
         Some(sent.chain(std::mem::take(&mut self.waiting)))
@@ -106,7 +202,7 @@ impl Instance {
         if self.state == State::Throttled {
             self.state = State::Ready;
         }
-        while self.state == State::Ready
+        while self.takes_connections()
             && let Some(mut request) = self.waiting.pop_front()
         {
             match socket::send_packet(&self.bootstrap, CONNECT, Some(request.socket.as_fd())) {
@@ -127,12 +223,20 @@ impl Instance {
     }
 
     /// The service has closed its end: it is dying, or has closed a descriptor that was not its own and will never take
-    /// a connection over again.
+    /// a connection over again. Or it is idle.
     fn give_up(&mut self) {
         self.state = State::Deaf;
+        self.kill();
+    }
+
+    fn kill(&self) {
         // It is dead already where this fails.
         let _ = pidfd_send_signal(&self.process, Signal::KILL);
     }
+}
+
+fn idle_from_now() -> Option<Instant> {
+    Instant::now().checked_add(settings::IDLE_EXIT.unless_zero()?)
 }
 
 #[cfg(test)]
@@ -150,6 +254,10 @@ mod tests {
         pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap()
     }
 
+    fn request() -> Request {
+        Request::read(CONNECT, "name".into(), socket::connection_pair().unwrap().0).unwrap()
+    }
+
     #[test]
     fn a_service_that_takes_no_connections_any_more_makes_room_for_another() {
         let process = start(Command::new("sleep").arg("1000"));
@@ -157,7 +265,7 @@ mod tests {
         let mut instance = Instance::new(process, ours);
         assert!(instance.reap().is_none());
         for sent in [true, false] {
-            instance.push(Request::new("name".into(), socket::connection_pair().unwrap().0));
+            instance.push(request());
             if sent {
                 instance.deliver();
             }
@@ -172,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_not_offered_for_ever() {
-        let mut requests = vec![Request::new("name".into(), socket::connection_pair().unwrap().0)];
+        let mut requests = vec![request()];
         for attempt in 1..=ATTEMPTS {
             let process = start(&mut Command::new("true"));
             let (ours, _theirs) = socket::bootstrap_pair().unwrap();

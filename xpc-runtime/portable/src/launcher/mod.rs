@@ -7,6 +7,7 @@
 mod domain;
 mod instance;
 mod log;
+mod request;
 mod spawn;
 mod throttle;
 
@@ -21,15 +22,13 @@ use rustix::io::{Errno, read, write};
 
 use self::domain::Domain;
 pub(crate) use self::domain::find_owner;
-use self::instance::{Instance, Request};
+use self::instance::Instance;
+pub(crate) use self::request::Request;
+use self::request::What;
 pub use self::spawn::{DEBUG_VARIABLE, KEPT_VARIABLES};
-pub use self::throttle::THROTTLE_VARIABLE;
 use self::throttle::Throttle;
 use crate::frame::{self, Kind};
-use crate::{bundle, lock, socket};
-
-/// How often sockets are offered again to a service while the kernel's limit on descriptors in flight is reached.
-const RETRY: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+use crate::{bundle, lock, settings, socket};
 
 /// The process's launcher; it exists from the first connection on.
 pub(crate) struct Launcher {
@@ -52,10 +51,9 @@ pub(crate) fn launcher() -> &'static Launcher {
 }
 
 impl Launcher {
-    /// Hands one end of a connection to the service of this name. Never blocks; what goes wrong is said over the
-    /// socket.
-    pub(crate) fn connect(&self, name: Arc<str>, socket: OwnedFd) {
-        lock(&self.requests).push(Request::new(name, socket));
+    /// Has something done with a service. Never blocks; what goes wrong is said over the request's socket.
+    pub(crate) fn ask(&self, request: Request) {
+        lock(&self.requests).push(request);
         // The only failure is a full counter, and then a wake-up is under way.
         let _ = write(&self.wake, &1_u64.to_ne_bytes());
     }
@@ -75,7 +73,9 @@ impl Launcher {
             for request in requests {
                 services.serve(request);
             }
+            let now = Instant::now();
             for instance in services.instances.values_mut() {
+                instance.tick(now);
                 instance.deliver();
             }
         }
@@ -112,10 +112,11 @@ impl Services {
     /// How long to wait at most, where something is to be done by itself.
     fn timeout(&self, now: Instant) -> Option<Timespec> {
         if self.instances.values().any(Instance::is_throttled) {
-            return Some(RETRY);
+            return Timespec::try_from(settings::RETRY.get()).ok();
         }
         let due = |request: &Request| self.throttle.not_before(&request.name, now);
-        let earliest = self.delayed.iter().map(|request| due(request).unwrap_or(now)).min()?;
+        let delayed = self.delayed.iter().map(|request| due(request).unwrap_or(now));
+        let earliest = delayed.chain(self.instances.values().filter_map(Instance::due)).min()?;
         // A moment more than is left: poll's clock is coarser than ours.
         let left = earliest.saturating_duration_since(now) + std::time::Duration::from_millis(1);
         Timespec::try_from(left).ok()
@@ -128,7 +129,9 @@ impl Services {
             requests.extend(instance.read_requests());
             let Some(undelivered) = instance.reap() else { return true };
             requests.extend(undelivered);
-            if let Some(delay) = self.throttle.ended(name, Instant::now()) {
+            if instance.is_leaving() {
+                self.throttle.left(name);
+            } else if let Some(delay) = self.throttle.ended(name, Instant::now()) {
                 log::say(
                     name,
                     &format!("ended soon after its start, repeatedly: starts again in {delay:?} at the earliest"),
@@ -141,6 +144,9 @@ impl Services {
 
     fn serve(&mut self, request: Request) {
         if !self.instances.contains_key(&request.name) {
+            if request.what != What::Connect {
+                return request.answer(false);
+            }
             if self.throttle.not_before(&request.name, Instant::now()).is_some() {
                 return self.delayed.push(request);
             }

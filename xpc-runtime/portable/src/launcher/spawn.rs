@@ -14,7 +14,7 @@ use super::instance::Instance;
 use super::log;
 use crate::bootstrap;
 use crate::bundle::Service;
-use crate::socket;
+use crate::{settings, socket};
 
 /// What a service gets of the app's environment, besides every variable that starts with `LC_`. The rest is its own:
 /// `EnvironmentVariables` of its Info.plist, and `XPC_SERVICE_NAME`.
@@ -37,6 +37,7 @@ pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> 
         .env(bootstrap::VARIABLE, format!("{}:{}", theirs.as_raw_fd(), getpid()))
         .current_dir("/")
         .envs(waits_for_debugger(name).then_some((DEBUG_VARIABLE, &**name)))
+        .envs(env::var_os(settings::IDLE_THREAD.variable).map(|value| (settings::IDLE_THREAD.variable, value)))
         .stdin(Stdio::null())
         .stdout(log_end.try_clone()?)
         .stderr(log_end);

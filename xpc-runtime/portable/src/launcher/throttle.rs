@@ -3,23 +3,19 @@
 //! launchd does the same, by an interval of its own (`ThrottleInterval` in `launchd.plist(5)`: ten seconds by default).
 
 use std::collections::HashMap;
-use std::env;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Sets the interval, in seconds; 0 turns throttling off.
-pub const THROTTLE_VARIABLE: &str = "XPC_RUNTIME_THROTTLE";
+use crate::settings;
 
-/// As long as launchd's.
-const INTERVAL: Duration = Duration::from_secs(10);
 /// So many early ends in a row are forgiven: one that is being worked on crashes now and then.
 const FORGIVEN: u32 = 3;
-/// The first delay; each further one is twice as long, up to the interval.
-const FIRST_DELAY: Duration = Duration::from_millis(250);
 
 pub(super) struct Throttle {
     /// Who ended after a shorter life ended early; and the longest delay.
     interval: Duration,
+    /// Each further delay is twice as long, up to the interval.
+    first_delay: Duration,
     histories: HashMap<Arc<str>, History>,
 }
 
@@ -31,17 +27,11 @@ struct History {
 
 impl Throttle {
     pub fn from_environment() -> Self {
-        let given = env::var(THROTTLE_VARIABLE).ok();
-        let interval = given.as_deref().map_or(Ok(INTERVAL), |text| seconds(text).ok_or(text));
-        let interval = interval.unwrap_or_else(|text| {
-            eprintln!("{THROTTLE_VARIABLE}={text} is no number of seconds; {} are taken", INTERVAL.as_secs());
-            INTERVAL
-        });
-        Self::new(interval)
+        Self::new(settings::THROTTLE.get(), settings::FIRST_DELAY.get())
     }
 
-    fn new(interval: Duration) -> Self {
-        Self { interval, histories: HashMap::new() }
+    fn new(interval: Duration, first_delay: Duration) -> Self {
+        Self { interval, first_delay, histories: HashMap::new() }
     }
 
     /// When the service may be started, if not now.
@@ -55,6 +45,11 @@ impl Throttle {
         history.started = now;
     }
 
+    /// It was idle, or told to end: no crash.
+    pub fn left(&mut self, name: &str) {
+        self.histories.remove(name);
+    }
+
     /// Gives the delay until its next start, if there is one.
     pub fn ended(&mut self, name: &str, now: Instant) -> Option<Duration> {
         let history = self.histories.get_mut(name)?;
@@ -66,14 +61,10 @@ impl Throttle {
         history.early_ends = history.early_ends.saturating_add(1);
         let doublings = history.early_ends.checked_sub(FORGIVEN + 1)?;
         let factor = 2_u32.checked_pow(doublings).unwrap_or(u32::MAX);
-        let delay = FIRST_DELAY.saturating_mul(factor).min(self.interval);
+        let delay = self.first_delay.saturating_mul(factor).min(self.interval);
         history.not_before = now.checked_add(delay);
         Some(delay)
     }
-}
-
-fn seconds(text: &str) -> Option<Duration> {
-    Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()
 }
 
 #[cfg(test)]
@@ -99,7 +90,7 @@ mod tests {
     #[test]
     fn a_crash_loop_slows_down_and_a_long_life_is_a_new_start() {
         let short = Duration::from_millis(5);
-        let mut throttle = Throttle::new(Duration::from_secs(1));
+        let mut throttle = Throttle::new(Duration::from_secs(1), Duration::from_millis(250));
         let seen = delays(&mut throttle, &[short; 7]);
         assert_eq!(seen, [0, 0, 0, 250, 500, 1000, 1000]);
         let seen = delays(&mut throttle, &[Duration::from_secs(1), short, short, short, short]);
@@ -108,18 +99,12 @@ mod tests {
 
     #[test]
     fn services_are_throttled_apart_and_not_at_all_with_an_interval_of_zero() {
-        let mut throttle = Throttle::new(Duration::from_secs(1));
+        let mut throttle = Throttle::new(Duration::from_secs(1), Duration::from_millis(250));
         delays(&mut throttle, &[Duration::ZERO; 5]);
         assert_eq!(throttle.not_before("another", Instant::now()), None);
-        let mut off = Throttle::new(Duration::ZERO);
+        throttle.left("name");
+        assert_eq!(throttle.not_before("name", Instant::now()), None, "who was idle did not crash");
+        let mut off = Throttle::new(Duration::ZERO, Duration::from_millis(250));
         assert_eq!(delays(&mut off, &[Duration::ZERO; 20]), [0; 20]);
-    }
-
-    #[test]
-    fn seconds_are_a_number_that_time_can_hold() {
-        assert_eq!(seconds("0.5"), Some(Duration::from_millis(500)));
-        for wrong in ["", "ten", "-1", "NaN", "1e300"] {
-            assert_eq!(seconds(wrong), None, "{wrong}");
-        }
     }
 }

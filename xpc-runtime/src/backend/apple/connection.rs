@@ -17,6 +17,7 @@ use crate::Error;
 pub(crate) enum Event {
     Message(Message),
     Interrupted,
+    TerminationImminent,
     Invalid(Arc<str>),
 }
 
@@ -275,8 +276,10 @@ impl Events {
             Event::Interrupted
         } else if is_error(&object, &raw const _xpc_error_connection_invalid) {
             Event::Invalid(connection.0.invalid_reason())
+        } else if is_error(&object, &raw const _xpc_error_termination_imminent) {
+            // The process may go on until its transactions end, which libxpc sees to.
+            Event::TerminationImminent
         } else {
-            // Termination imminent: the process may go on until its transactions end, which libxpc sees to.
             return;
         };
         let last = matches!(event, Event::Invalid(_));

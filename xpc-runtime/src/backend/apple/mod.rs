@@ -10,6 +10,8 @@ mod object;
 mod raw;
 mod reply;
 mod service;
+pub(crate) mod testing;
+mod transaction;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +20,7 @@ pub(crate) use self::{
     message::{Message, Reply},
     reply::ReplyFuture,
     service::run_service,
+    transaction::Transaction,
 };
 
 /// Locks a mutex whose data stays consistent even if a thread panicked while it held it.

@@ -1,0 +1,170 @@
+//! An app and its service in one program: how services end, and what tests of users' own can do to them. Runs the
+//! scenario that its first argument names.
+
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use xpc_runtime::{Connection, Dictionary, Error, Message, Transaction, testing, xpc_main};
+use xpc_runtime_tests::SERVICE_NAME;
+
+/// Nothing here takes a second; whoever waits this long waits for ever.
+const FOR_EVER: Duration = Duration::from_secs(60);
+
+/// What keeps the service from ending.
+static KEPT: Mutex<Option<Message>> = Mutex::new(None);
+static TRANSACTION: Mutex<Option<Transaction>> = Mutex::new(None);
+
+fn main() {
+    if std::env::var("XPC_SERVICE_NAME").is_ok() {
+        serve();
+    }
+    let scenario = std::env::args().nth(1).expect("a scenario");
+    match scenario.as_str() {
+        "idle-exit" => idle_exit(),
+        "terminate" => terminate(),
+        "terminate-idle" => terminate_idle(),
+        "faults" => faults(),
+        other => panic!("unknown scenario {other}"),
+    }
+}
+
+fn serve() -> ! {
+    xpc_main(|peer| {
+        peer.on_message(|_, message| -> Result<(), Error> {
+            match message.string("op")? {
+                "pid" => message.reply().with("pid", std::process::id()).send(),
+                "begin" => {
+                    *TRANSACTION.lock().unwrap() = Some(Transaction::begin());
+                    message.reply().send()
+                }
+                "end" => {
+                    *TRANSACTION.lock().unwrap() = None;
+                    message.reply().send()
+                }
+                "keep" => {
+                    *KEPT.lock().unwrap() = Some(message);
+                    Ok(())
+                }
+                "answer" => {
+                    KEPT.lock().unwrap().take().unwrap().reply().with("late", true).send()?;
+                    message.reply().send()
+                }
+                op => panic!("unknown op {op}"),
+            }
+        })
+        .on_termination_imminent(|connection| connection.send(&op("imminent")).unwrap())
+        .activate();
+    })
+}
+
+#[derive(Debug, PartialEq)]
+enum Event {
+    Imminent,
+    Interrupted,
+}
+
+fn connect() -> (Connection, Receiver<Event>) {
+    let (sender, events) = channel();
+    let interruptions = sender.clone();
+    let connection = Connection::service(SERVICE_NAME)
+        .on_message(move |_, message| {
+            assert_eq!(message.string("op"), Ok("imminent"));
+            sender.send(Event::Imminent).unwrap_or_default();
+        })
+        .on_interrupted(move |_| interruptions.send(Event::Interrupted).unwrap_or_default())
+        .activate();
+    (connection, events)
+}
+
+fn next(events: &Receiver<Event>) -> Event {
+    events.recv_timeout(FOR_EVER).expect("an event")
+}
+
+fn op(name: &str) -> Dictionary {
+    Dictionary::new().with("op", name)
+}
+
+fn ask(connection: &Connection, name: &str) -> Message {
+    connection.send_with_reply_blocking(&op(name)).expect("a reply")
+}
+
+fn pid(connection: &Connection) -> u64 {
+    ask(connection, "pid").uint64("pid").unwrap()
+}
+
+/// The app's environment says that a service may be idle for a tenth of a second.
+fn idle_exit() {
+    let (connection, events) = connect();
+    let first = pid(&connection);
+    // A request that was not replied to yet, and a transaction of the service's own, keep it.
+    for (begin, end) in [("keep", "answer"), ("begin", "end")] {
+        let pending = (begin == "keep").then(|| connection.send_with_reply(&op(begin)));
+        if pending.is_none() {
+            ask(&connection, begin);
+        }
+        // Many times as long as it may be idle.
+        assert!(events.recv_timeout(Duration::from_millis(500)).is_err(), "ended during {begin}");
+        ask(&connection, end);
+        drop(pending);
+    }
+    assert_eq!(next(&events), Event::Interrupted);
+    assert_ne!(pid(&connection), first);
+    // Often enough that a crash would be held up.
+    for _ in 0..5 {
+        assert_eq!(next(&events), Event::Interrupted);
+        pid(&connection);
+    }
+}
+
+fn terminate() {
+    let (connection, events) = connect();
+    let first = pid(&connection);
+    ask(&connection, "begin");
+    assert_eq!(testing::terminate_service(SERVICE_NAME), Ok(true));
+    assert_eq!(next(&events), Event::Imminent, "its peers are told");
+    assert_eq!(pid(&connection), first, "until its last transaction ends it goes on");
+    // A new connection is for its successor.
+    let (later, _events) = connect();
+    let reply = later.send_with_reply(&op("pid"));
+    assert!(ask(&connection, "end").is_empty(), "the reply leaves first");
+    assert_eq!(next(&events), Event::Interrupted);
+    assert_ne!(pid(&later), first);
+    drop(reply);
+}
+
+fn terminate_idle() {
+    let (connection, events) = connect();
+    pid(&connection);
+    assert_eq!(testing::terminate_service(SERVICE_NAME), Ok(true));
+    // The reply may be here before the thread that sent it has let its connection go: then the service is told.
+    let mut last = next(&events);
+    if last == Event::Imminent {
+        last = next(&events);
+    }
+    assert_eq!(last, Event::Interrupted, "and ends, with nothing else asked of it");
+    assert_eq!(testing::terminate_service(SERVICE_NAME), Ok(false));
+}
+
+fn faults() {
+    let (connection, events) = connect();
+    assert_eq!(testing::kill_service(SERVICE_NAME), Ok(false));
+    let first = pid(&connection);
+    assert_eq!(testing::kill_service(SERVICE_NAME), Ok(true));
+    assert!(!std::path::Path::new(&format!("/proc/{first}")).exists(), "gone, and no zombie");
+    assert_eq!(next(&events), Event::Interrupted);
+    let second = pid(&connection);
+    testing::drop_replies(&connection, 1).unwrap();
+    assert_eq!(connection.send_with_reply_blocking(&op("pid")).unwrap_err(), Error::Interrupted);
+    assert_eq!(pid(&connection), second, "only the reply was lost");
+    let delay = Duration::from_millis(50);
+    testing::delay_messages(&connection, delay).unwrap();
+    let start = Instant::now();
+    pid(&connection);
+    assert!(start.elapsed() >= delay);
+    let timeout = connection.send_with_reply_timeout(&op("pid"), Duration::from_millis(1));
+    assert_eq!(timeout.map(|_| ()).unwrap_err(), Error::TimedOut);
+    testing::delay_messages(&connection, Duration::ZERO).unwrap();
+    assert_eq!(pid(&connection), second);
+    assert!(events.try_recv().is_err());
+}
