@@ -31,6 +31,7 @@ mod dictionary;
 mod encode;
 mod error;
 pub mod limits;
+mod macros;
 mod scalar;
 mod value;
 mod wire;
