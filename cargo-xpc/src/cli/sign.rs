@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::identity::KeyArgs;
 use super::ui::Ui;
 use super::{Failure, Outcome, signing};
 use crate::bundle::staging::Staging;
@@ -13,7 +14,7 @@ use crate::faults;
 use crate::macho::CodeFlags;
 use crate::sign::{self, Entitlements, Identity, KeptCode, Preserve, Scope, SignRequest, SignedCode, ThirdParty};
 
-/// Sign an app and everything in it, inside out, ad hoc
+/// Sign an app and everything in it, inside out
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 SCOPE names one piece of code: its path in the bundle (Contents/XPCServices/greeter.xpc), its name (greeter.xpc) or its
@@ -23,6 +24,12 @@ pub struct SignArgs {
     /// The bundle
     #[arg(value_name = "X.app")]
     bundle: Utf8PathBuf,
+    /// Who signs: `adhoc` (or `-`), a file (.p12, .pfx, .pem, .crt, .cer), the name of a development identity, or
+    /// `keychain:NAME` on macOS; by default ad hoc
+    #[arg(long, value_name = "ID", help_heading = "Identity")]
+    identity: Option<String>,
+    #[command(flatten)]
+    key: KeyArgs,
     /// Entitlements of one program; a program that is not named gets none
     #[arg(long, value_name = "[SCOPE=]FILE")]
     entitlements: Vec<String>,
@@ -102,7 +109,7 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
         1 => "1 signature".to_owned(),
         count => format!("{count} signatures"),
     };
-    ui.status("Signed", format_args!("{published} (ad hoc, {count})"));
+    ui.status("Signed", format_args!("{published} ({}, {count})", plan.identity));
     let finished = Finished {
         bundle: &published,
         identity: &plan.identity,
@@ -117,7 +124,7 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
 fn request(args: &SignArgs) -> Result<SignRequest, Failure> {
     let usage = |message: String| Failure::new(Exit::Usage, message);
     let mut request = SignRequest {
-        identity: Identity::AdHoc,
+        identity: args.key.identity(args.identity.as_deref(), "--identity")?,
         get_task_allow: !args.release,
         preserve: Preserve {
             entitlements: args.preserve.contains(&Part::Entitlements),

@@ -6,7 +6,7 @@ use super::Failure;
 use super::ui::Ui;
 use crate::exit::Exit;
 use crate::macho::CodeFlags;
-use crate::plan::{BundlePart, BundlePlan, Signing};
+use crate::plan::{BundlePart, BundlePlan};
 use crate::sign::{
     self, CodeKind, Entitlements, Identity, KeptCode, Preserve, Scope, SignPlan, SignRequest, SignedBundle,
 };
@@ -14,9 +14,9 @@ use crate::verify;
 
 /// Signs the staged bundle as planned, and reads it back.
 pub(super) fn sign_and_read_back(plan: &BundlePlan, bundle: &Utf8Path, ui: &Ui) -> Result<(), Failure> {
-    let Signing::AdHoc { get_task_allow } = plan.signing else { return Ok(()) };
+    let Some((identity, get_task_allow)) = plan.signing.identity() else { return Ok(()) };
     let scope = |path: &Utf8PathBuf| (if path.as_str().is_empty() { "." } else { path.as_str() }).parse::<Scope>();
-    let mut request = SignRequest { get_task_allow, ..SignRequest::default() };
+    let mut request = SignRequest { identity: identity.clone(), get_task_allow, ..SignRequest::default() };
     for part in plan.parts() {
         request.identifiers.push((scope(&part.path)?, part.identifier.to_string()));
         if let Some(file) = &part.entitlements {
@@ -30,18 +30,23 @@ pub(super) fn sign_and_read_back(plan: &BundlePlan, bundle: &Utf8Path, ui: &Ui) 
 
 /// What can be known of the signatures before anything is built.
 pub(super) fn check(plans: &[BundlePlan]) -> Result<(), Failure> {
-    for plan in plans.iter().filter(|plan| matches!(plan.signing, Signing::AdHoc { .. })) {
-        check_parts(plan.parts())?;
+    for plan in plans {
+        if let Some((identity, _)) = plan.signing.identity() {
+            check_parts(plan.parts(), identity)?;
+        }
     }
     Ok(())
 }
 
 /// As [`check`], for parts that are going to be signed.
-pub(super) fn check_parts<'a>(parts: impl IntoIterator<Item = &'a BundlePart>) -> Result<(), Failure> {
+pub(super) fn check_parts<'a>(
+    parts: impl IntoIterator<Item = &'a BundlePart>,
+    identity: &Identity,
+) -> Result<(), Failure> {
     for part in parts {
         let Some(file) = &part.entitlements else { continue };
         let kind = if part.is_service() { CodeKind::Service } else { CodeKind::App };
-        sign::check_entitlements(kind, &Entitlements::read(file)?, &Identity::AdHoc, file)?;
+        sign::check_entitlements(kind, &Entitlements::read(file)?, identity, file)?;
     }
     Ok(())
 }
@@ -57,8 +62,13 @@ pub(super) struct AppSigning<'a> {
 }
 
 /// What is asked for an app that services are put into: everything stays as it was, but for what the command line says.
-pub(super) fn request_for_app(entitlements: Option<&Utf8Path>, third_party: &[String]) -> Result<SignRequest, Failure> {
+pub(super) fn request_for_app(
+    identity: Identity,
+    entitlements: Option<&Utf8Path>,
+    third_party: &[String],
+) -> Result<SignRequest, Failure> {
     let mut request = SignRequest {
+        identity,
         preserve: Preserve { entitlements: true, flags: true, identifier: true },
         third_party: super::sign::third_party(third_party)?,
         ..SignRequest::default()
@@ -87,7 +97,7 @@ pub(super) fn sign_embedded(
             Some(file) => Entitlements::read(file)?,
             None => Entitlements { source: "none".to_owned(), content: plist::Dictionary::new() },
         };
-        if get_task_allow {
+        if get_task_allow && request.identity.team().is_none() {
             entitlements.content.insert(sign::GET_TASK_ALLOW.to_owned(), true.into());
         }
         request.entitlements.push((scope.clone(), entitlements));

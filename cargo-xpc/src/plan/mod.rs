@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use crate::config::{App, BundleId, Config, ConfigError, Program, Service, SystemVersion};
 use crate::exit::{Coded, Exit};
+use crate::sign::Identity;
+use crate::sign::identity::CertificateSummary;
 use crate::toolchain::{Machine, Toolchain, is_macos};
 use crate::workspace::Outside;
 
@@ -90,13 +92,13 @@ pub struct ChosenTargets {
 }
 
 /// `--sign`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SignRequest {
     /// Ad hoc where the bundle holds Mach-O, nothing where it holds ELF.
     #[default]
     Default,
-    /// Ad hoc, asked for in so many words.
-    AdHoc,
+    /// By this identity.
+    By(Identity),
     /// Not at all.
     None,
 }
@@ -159,11 +161,33 @@ pub enum Signing {
         /// Whether main executables get `com.apple.security.get-task-allow`.
         get_task_allow: bool,
     },
+    /// With a certificate.
+    #[serde(rename_all = "kebab-case")]
+    Certificate {
+        /// Whose.
+        certificate: CertificateSummary,
+        /// Whether main executables get `com.apple.security.get-task-allow`.
+        get_task_allow: bool,
+        /// What signs.
+        #[serde(skip)]
+        identity: Identity,
+    },
     /// Not signed.
     None {
         /// Why.
         why: String,
     },
+}
+
+impl Signing {
+    /// Who signs, and whether a debugger may attach to what is signed; `None` where nobody signs.
+    pub fn identity(&self) -> Option<(&Identity, bool)> {
+        match self {
+            Self::AdHoc { get_task_allow } => Some((&Identity::AdHoc, *get_task_allow)),
+            Self::Certificate { identity, get_task_allow, .. } => Some((identity, *get_task_allow)),
+            Self::None { .. } => None,
+        }
+    }
 }
 
 fn as_text<T: std::fmt::Display, S: serde::Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
@@ -344,14 +368,23 @@ fn warn_of_type(service: &str, service_type: &str) -> String {
 
 fn signing(request: &BundleRequest, targets: &[String]) -> Result<Signing, PlanError> {
     let macho = targets.iter().all(|target| is_macos(target));
-    let ad_hoc = || Signing::AdHoc { get_task_allow: !request.profile.is_optimized() };
-    match (request.sign, macho) {
+    let development = !request.profile.is_optimized();
+    let ad_hoc = || Signing::AdHoc { get_task_allow: development };
+    match (&request.sign, macho) {
         (SignRequest::None, _) => Ok(Signing::None { why: "as asked for by --sign none".to_owned() }),
-        (SignRequest::Default | SignRequest::AdHoc, true) => Ok(ad_hoc()),
+        (SignRequest::Default, true) => Ok(ad_hoc()),
         (SignRequest::Default, false) => {
             Ok(Signing::None { why: format!("programs for {} are not Mach-O", targets.join(", ")) })
         }
-        (SignRequest::AdHoc, false) => Err(PlanError::Request(format!(
+        (SignRequest::By(identity), true) => Ok(match identity.signer() {
+            None => ad_hoc(),
+            Some(signer) => Signing::Certificate {
+                certificate: signer.summary(),
+                get_task_allow: development && signer.team().is_none(),
+                identity: identity.clone(),
+            },
+        }),
+        (SignRequest::By(_), false) => Err(PlanError::Request(format!(
             "--sign: programs for {} are not Mach-O and cannot be signed; leave --sign out, or build for macOS with --target or --universal",
             targets.join(", ")
         ))),

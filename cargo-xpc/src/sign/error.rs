@@ -175,13 +175,15 @@ pub enum SignError {
     },
     /// An entitlement that the system grants to a team only.
     #[error(
-        "`{path}` asks for the entitlement `{key}`, which macOS grants only to a team with a provisioning profile: signed ad hoc the program would be killed at launch; remove it"
+        "`{path}` asks for the entitlement `{key}`, which macOS grants only to a team with a provisioning profile: {remedy}"
     )]
     Restricted {
         /// The code.
         path: Utf8PathBuf,
         /// The entitlement.
         key: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// `com.apple.security.inherit` on a service.
     #[error(
@@ -193,7 +195,7 @@ pub enum SignError {
     },
     /// Library validation without a team.
     #[error(
-        "`{path}` links `{library}` and would refuse to load it: with the flag `{flag}` an ad-hoc signature admits the system's libraries only; add the entitlement com.apple.security.cs.disable-library-validation, or leave the flag out"
+        "`{path}` links `{library}` and would refuse to load it: with the flag `{flag}` a signature without a team admits the system's libraries only; add the entitlement com.apple.security.cs.disable-library-validation, or leave the flag out"
     )]
     LibraryValidation {
         /// The program.

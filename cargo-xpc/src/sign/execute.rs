@@ -103,7 +103,7 @@ impl Run<'_> {
         let current = crate::macho::MachFile::parse(&data)
             .map_err(|problem| crate::macho::MachError::Format { path: file.clone(), problem })?;
         Machine::check(&data, &current, path, self.identity)?;
-        let settings = settings(planned, machine, sealed).map_err(|source| failed(*source))?;
+        let settings = settings(planned, machine, self.identity, sealed).map_err(|source| failed(*source))?;
         let mut signed = Vec::with_capacity(data.len() + (1 << 17));
         let signer = MachOSigner::new(&data).map_err(failed)?;
         signer.write_signed_binary(&settings, &mut signed).map_err(failed)?;

@@ -7,6 +7,7 @@ mod entitlements;
 mod error;
 mod execute;
 mod identifier;
+pub mod identity;
 mod machine;
 mod plan;
 mod rules;
@@ -24,28 +25,10 @@ use crate::macho::CodeFlags;
 pub use self::entitlements::{Entitlements, GET_TASK_ALLOW, RESTRICTED};
 pub use self::error::SignError;
 pub use self::execute::{SignedBundle, SignedCode, execute};
+pub use self::identity::{Identity, IdentityError};
 pub use self::plan::{CodeKind, PlannedSignature, SignPlan, check_entitlements, plan};
 pub use self::scope::Scope;
 pub use self::third_party::{KeptCode, ThirdParty};
-
-/// Who signs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Identity {
-    /// Nobody: the signature seals the code and proves no origin. Runs on the machine it was made on, and for development elsewhere.
-    #[default]
-    AdHoc,
-}
-
-impl Identity {
-    /// Whether this identity made a CMS signature.
-    fn made(&self, _cms: &[u8]) -> bool {
-        match self {
-            Self::AdHoc => false,
-        }
-    }
-}
 
 /// What is asked of a signing.
 #[derive(Clone, Debug, Default)]

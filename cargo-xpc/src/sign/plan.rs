@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use apple_codesign::{AppleCodesignError, CodeRequirementExpression, CodeRequirements};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
@@ -58,6 +59,9 @@ pub struct PlannedSignature {
     pub policy_because: String,
     /// The designated requirement. Ad-hoc code has none but its own hash.
     pub requirement: Option<String>,
+    /// The same, as it stands in the signature.
+    #[serde(skip)]
+    pub(super) compiled_requirement: Option<Vec<u8>>,
 }
 
 /// What a signature is for.
@@ -129,6 +133,8 @@ struct Draft<'a> {
     default_identifier: String,
     identifier: Option<String>,
     flags: Option<CodeFlags>,
+    /// Whether the flags are for this code by name, which then are all that it gets.
+    flags_named: bool,
     entitlements: Option<Entitlements>,
     decision: Decision,
 }
@@ -164,7 +170,19 @@ impl<'a> Draft<'a> {
     ) -> Self {
         let (identifier, flags, entitlements) = (None, None, None);
         let decision = Decision { policy: ThirdParty::Anew, because: "it is what is signed".to_owned(), asked: false };
-        Self { path, executable, name, kind, machine, default_identifier, identifier, flags, entitlements, decision }
+        Self {
+            path,
+            executable,
+            name,
+            kind,
+            machine,
+            default_identifier,
+            identifier,
+            flags,
+            flags_named: false,
+            entitlements,
+            decision,
+        }
     }
 
     /// What a policy speaks of: where this is a version of a framework, the framework.
@@ -188,7 +206,12 @@ impl<'a> Draft<'a> {
         if !identifier::is_valid(&identifier) {
             return Err(SignError::BadIdentifier { identifier, path: self.path });
         }
-        let flags = self.flags.or_else(|| preserved(request.preserve.flags).map(|old| old.flags)).unwrap_or_default();
+        let mut flags =
+            self.flags.or_else(|| preserved(request.preserve.flags).map(|old| old.flags)).unwrap_or_default();
+        // Notarization wants it, and there is a team whose libraries the program may load.
+        if request.identity.team().is_some() && self.kind.is_program() && !self.flags_named {
+            flags = flags.with(CodeFlags::RUNTIME);
+        }
         let mut from = Vec::new();
         let mut entitlements = self.entitlements;
         if entitlements.is_none() && self.kind.is_program() {
@@ -199,7 +222,10 @@ impl<'a> Draft<'a> {
             entitlements = preserved(wanted).and_then(old_entitlements);
         }
         from.extend(entitlements.as_ref().map(|entitlements| entitlements.source.clone()));
-        if request.get_task_allow && matches!(self.kind, CodeKind::App | CodeKind::Service) {
+        if request.get_task_allow
+            && request.identity.team().is_none()
+            && matches!(self.kind, CodeKind::App | CodeKind::Service)
+        {
             let content = &mut entitlements
                 .get_or_insert_with(|| Entitlements { source: String::new(), content: plist::Dictionary::new() })
                 .content;
@@ -208,6 +234,16 @@ impl<'a> Draft<'a> {
                 from.push("development signing: get-task-allow".to_owned());
             }
         }
+        let (requirement, compiled_requirement) = match request.identity.signer() {
+            Some(signer) => {
+                let requirement = signer.requirement(&identifier);
+                (
+                    Some(requirement.to_string()),
+                    Some(compile(&requirement).map_err(|e| SignError::signer(&self.path, e))?),
+                )
+            }
+            None => (None, None),
+        };
         let signature = PlannedSignature {
             path: self.path,
             executable: self.executable.to_owned(),
@@ -219,12 +255,20 @@ impl<'a> Draft<'a> {
             entitlements_from: from,
             policy: self.decision.policy,
             policy_because: self.decision.because,
-            requirement: None,
+            requirement,
+            compiled_requirement,
         };
         let shown = if signature.path == "." { self.name.into() } else { signature.path.clone() };
         check(&signature, &shown, entitlements.as_ref(), self.machine, &request.identity)?;
         Ok(signature)
     }
+}
+
+/// As `csreq -b` writes it.
+fn compile(requirement: &CodeRequirementExpression<'_>) -> Result<Vec<u8>, AppleCodesignError> {
+    let mut requirements = CodeRequirements::default();
+    requirements.push(requirement.clone());
+    requirements.to_blob_data()
 }
 
 fn old_entitlements(old: &OldSignature) -> Option<Entitlements> {
@@ -297,6 +341,7 @@ fn apply(drafts: &mut [Draft<'_>], request: &SignRequest) -> Result<(), SignErro
             return Err(SignError::Twice { what: "flags", path: drafts[index].path.clone() });
         }
         drafts[index].flags = Some(*flags);
+        drafts[index].flags_named = true;
     }
     // What is said of one piece of code wins over what is said of all.
     for (_, flags) in request.flags.iter().filter(|(scope, _)| scope.is_none()) {
@@ -322,9 +367,16 @@ pub fn check_entitlements(
     if kind == CodeKind::Service && entitlements.allows(INHERIT) {
         return Err(SignError::InheritOnService { path: shown.to_owned() });
     }
-    match (identity, entitlements.restricted()) {
-        (Identity::AdHoc, Some(key)) => Err(SignError::Restricted { path: shown.to_owned(), key: key.to_owned() }),
-        _ => Ok(()),
+    match entitlements.restricted() {
+        Some(key) => Err(SignError::Restricted {
+            path: shown.to_owned(),
+            key: key.to_owned(),
+            remedy: match identity.team() {
+                None => "signed without a team the program would be killed at launch; remove it",
+                Some(_) => "give its profile, or remove it",
+            },
+        }),
+        None => Ok(()),
     }
 }
 
@@ -342,8 +394,8 @@ fn check(
     }
     let validated = [(CodeFlags::RUNTIME, "runtime"), (CodeFlags::LIBRARY, "library")];
     let validates = validated.into_iter().find(|(flag, _)| signature.flags.contains(*flag));
-    if let (Some((_, flag)), true, Some(library), Identity::AdHoc) =
-        (validates, signature.kind.is_program(), &machine.bundled_library, identity)
+    if let (Some((_, flag)), true, Some(library), None) =
+        (validates, signature.kind.is_program(), &machine.bundled_library, identity.team())
         && !entitlements.is_some_and(|entitlements| entitlements.allows(DISABLE_LIBRARY_VALIDATION))
     {
         return Err(SignError::LibraryValidation { path: path(), library: library.clone(), flag });

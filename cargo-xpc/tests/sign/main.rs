@@ -4,6 +4,7 @@ mod command;
 mod embedding;
 mod fixture;
 mod hostile;
+mod identity;
 mod inspecting;
 mod mutation;
 mod oracle;
