@@ -5,7 +5,7 @@ use cargo_metadata::Metadata;
 use serde::Serialize;
 
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs};
-use super::identity::KeyArgs;
+use super::identity::SignerArgs;
 use super::ui::Ui;
 use super::{Failure, Outcome, signing};
 use crate::build;
@@ -38,7 +38,7 @@ pub struct BundleArgs {
     #[arg(long, value_name = "ID", help_heading = "Identity")]
     sign: Option<String>,
     #[command(flatten)]
-    key: KeyArgs,
+    signer: SignerArgs,
     /// Folder for the bundle, instead of one below the target directory
     #[arg(long, value_name = "DIR")]
     out: Option<Utf8PathBuf>,
@@ -56,13 +56,12 @@ pub struct BundleArgs {
 }
 
 /// What `--sign` asks for.
-pub(super) fn sign_request(sign: Option<&str>, key: &KeyArgs) -> Result<SignRequest, Failure> {
-    let id = sign.filter(|id| *id != "none");
-    let identity = key.identity(id, "--sign")?;
+fn sign_request(sign: Option<&str>, signer: &SignerArgs) -> Result<SignRequest, Failure> {
+    let (identity, timestamp) = signer.identity(sign.filter(|id| *id != "none"), "--sign")?;
     Ok(match sign {
         None => SignRequest::Default,
         Some("none") => SignRequest::None,
-        Some(_) => SignRequest::By(identity),
+        Some(_) => SignRequest::By(identity, timestamp),
     })
 }
 
@@ -97,7 +96,7 @@ pub fn run(args: &BundleArgs, ui: &Ui) -> Outcome {
             [] => Targets::Default,
             given => Targets::Listed(given.to_vec()),
         },
-        sign: sign_request(args.sign.as_deref(), &args.key)?,
+        sign: sign_request(args.sign.as_deref(), &args.signer)?,
         out: args.out.as_deref(),
         services_only: args.services_only,
     };

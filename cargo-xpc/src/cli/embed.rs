@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::bundle::{Asked, build_area, compile, prepare, stage};
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs, current_folder};
-use super::identity::KeyArgs;
+use super::identity::SignerArgs;
 use super::signing::AppSigning;
 use super::ui::Ui;
 use super::{Failure, Outcome, signing};
@@ -40,7 +40,7 @@ pub struct EmbedArgs {
     #[arg(long, value_name = "ID", help_heading = "Identity", conflicts_with = "no_sign")]
     sign: Option<String>,
     #[command(flatten)]
-    key: KeyArgs,
+    signer: SignerArgs,
     /// Entitlements for the app itself, instead of those that it has
     #[arg(long, value_name = "FILE", conflicts_with = "no_sign")]
     entitlements: Option<Utf8PathBuf>,
@@ -133,9 +133,9 @@ pub fn run(args: &EmbedArgs, ui: &Ui) -> Outcome {
 
 /// How the app is signed; `None` where it is not.
 fn request(args: &EmbedArgs, host: &HostApp) -> Result<Option<sign::SignRequest>, Failure> {
-    let identity = args.key.identity(args.sign.as_deref(), "--sign")?;
+    let signer = args.signer.identity(args.sign.as_deref(), "--sign")?;
     if host.is_macho() && !args.no_sign {
-        return Ok(Some(signing::request_for_app(identity, args.entitlements.as_deref(), &args.third_party)?));
+        return Ok(Some(signing::request_for_app(signer, args.entitlements.as_deref(), &args.third_party)?));
     }
     if args.entitlements.is_some() || !args.third_party.is_empty() || args.sign.is_some() {
         let message =

@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::ui::Ui;
 use super::{Failure, Outcome};
 use crate::exit::Exit;
-use crate::sign::Identity;
 use crate::sign::identity::{CertificateSummary, Password, Passwords, Store, StoredIdentity};
+use crate::sign::{self, Identity};
 
 /// Make and show identities to sign with
 #[derive(Debug, clap::Args)]
@@ -44,6 +44,25 @@ enum Action {
 
 const DEFAULT_NAME: &str = "development";
 
+/// An identity's key, and who confirms the time.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct SignerArgs {
+    #[command(flatten)]
+    key: KeyArgs,
+    /// Time-stamp server (RFC 3161) to ask for each signature; by default nobody is asked
+    #[arg(long, value_name = "URL", help_heading = "Identity")]
+    timestamp: Option<String>,
+}
+
+impl SignerArgs {
+    /// The identity that `id` names, and the server for its time stamps; `option` is what would name one.
+    pub(super) fn identity(&self, id: Option<&str>, option: &str) -> Result<(Identity, Option<String>), Failure> {
+        let identity = self.key.identity(id, option)?;
+        sign::check_timestamp(&identity, self.timestamp.as_deref())?;
+        Ok((identity, self.timestamp.clone()))
+    }
+}
+
 /// What opens an identity.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct KeyArgs {
@@ -60,7 +79,7 @@ pub struct KeyArgs {
 
 impl KeyArgs {
     /// The identity that `id` names; `option` is what would name one.
-    pub(super) fn identity(&self, id: Option<&str>, option: &str) -> Result<Identity, Failure> {
+    fn identity(&self, id: Option<&str>, option: &str) -> Result<Identity, Failure> {
         let Some(id) = id else {
             if self.key.is_some() || self.password_file.is_some() || self.password_env.is_some() {
                 let message = format!("--key and passwords are of an identity: name it with {option}");

@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::identity::KeyArgs;
+use super::identity::SignerArgs;
 use super::ui::Ui;
 use super::{Failure, Outcome, signing};
 use crate::bundle::staging::Staging;
@@ -29,7 +29,7 @@ pub struct SignArgs {
     #[arg(long, value_name = "ID", help_heading = "Identity")]
     identity: Option<String>,
     #[command(flatten)]
-    key: KeyArgs,
+    signer: SignerArgs,
     /// Entitlements of one program; a program that is not named gets none
     #[arg(long, value_name = "[SCOPE=]FILE")]
     entitlements: Vec<String>,
@@ -123,8 +123,10 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
 
 fn request(args: &SignArgs) -> Result<SignRequest, Failure> {
     let usage = |message: String| Failure::new(Exit::Usage, message);
+    let (identity, timestamp) = args.signer.identity(args.identity.as_deref(), "--identity")?;
     let mut request = SignRequest {
-        identity: args.key.identity(args.identity.as_deref(), "--identity")?,
+        identity,
+        timestamp,
         get_task_allow: !args.release,
         preserve: Preserve {
             entitlements: args.preserve.contains(&Part::Entitlements),

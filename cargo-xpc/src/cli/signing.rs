@@ -16,7 +16,8 @@ use crate::verify;
 pub(super) fn sign_and_read_back(plan: &BundlePlan, bundle: &Utf8Path, ui: &Ui) -> Result<(), Failure> {
     let Some((identity, get_task_allow)) = plan.signing.identity() else { return Ok(()) };
     let scope = |path: &Utf8PathBuf| (if path.as_str().is_empty() { "." } else { path.as_str() }).parse::<Scope>();
-    let mut request = SignRequest { identity: identity.clone(), get_task_allow, ..SignRequest::default() };
+    let timestamp = plan.signing.timestamp().map(str::to_owned);
+    let mut request = SignRequest { identity: identity.clone(), timestamp, get_task_allow, ..SignRequest::default() };
     for part in plan.parts() {
         request.identifiers.push((scope(&part.path)?, part.identifier.to_string()));
         if let Some(file) = &part.entitlements {
@@ -63,12 +64,13 @@ pub(super) struct AppSigning<'a> {
 
 /// What is asked for an app that services are put into: everything stays as it was, but for what the command line says.
 pub(super) fn request_for_app(
-    identity: Identity,
+    (identity, timestamp): (Identity, Option<String>),
     entitlements: Option<&Utf8Path>,
     third_party: &[String],
 ) -> Result<SignRequest, Failure> {
     let mut request = SignRequest {
         identity,
+        timestamp,
         preserve: Preserve { entitlements: true, flags: true, identifier: true },
         third_party: super::sign::third_party(third_party)?,
         ..SignRequest::default()

@@ -97,8 +97,8 @@ pub enum SignRequest {
     /// Ad hoc where the bundle holds Mach-O, nothing where it holds ELF.
     #[default]
     Default,
-    /// By this identity.
-    By(Identity),
+    /// By this identity, with time stamps of this server.
+    By(Identity, Option<String>),
     /// Not at all.
     None,
 }
@@ -168,6 +168,9 @@ pub enum Signing {
         certificate: CertificateSummary,
         /// Whether main executables get `com.apple.security.get-task-allow`.
         get_task_allow: bool,
+        /// The server that stamps the signatures with the time.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        timestamp: Option<String>,
         /// What signs.
         #[serde(skip)]
         identity: Identity,
@@ -180,6 +183,14 @@ pub enum Signing {
 }
 
 impl Signing {
+    /// The server that stamps the signatures with the time.
+    pub fn timestamp(&self) -> Option<&str> {
+        match self {
+            Self::Certificate { timestamp, .. } => timestamp.as_deref(),
+            Self::AdHoc { .. } | Self::None { .. } => None,
+        }
+    }
+
     /// Who signs, and whether a debugger may attach to what is signed; `None` where nobody signs.
     pub fn identity(&self) -> Option<(&Identity, bool)> {
         match self {
@@ -376,15 +387,16 @@ fn signing(request: &BundleRequest, targets: &[String]) -> Result<Signing, PlanE
         (SignRequest::Default, false) => {
             Ok(Signing::None { why: format!("programs for {} are not Mach-O", targets.join(", ")) })
         }
-        (SignRequest::By(identity), true) => Ok(match identity.signer() {
+        (SignRequest::By(identity, timestamp), true) => Ok(match identity.signer() {
             None => ad_hoc(),
             Some(signer) => Signing::Certificate {
                 certificate: signer.summary(),
                 get_task_allow: development && signer.team().is_none(),
                 identity: identity.clone(),
+                timestamp: timestamp.clone(),
             },
         }),
-        (SignRequest::By(_), false) => Err(PlanError::Request(format!(
+        (SignRequest::By(..), false) => Err(PlanError::Request(format!(
             "--sign: programs for {} are not Mach-O and cannot be signed; leave --sign out, or build for macOS with --target or --universal",
             targets.join(", ")
         ))),

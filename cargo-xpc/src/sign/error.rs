@@ -242,6 +242,27 @@ pub enum SignError {
         /// What was asked for.
         what: &'static str,
     },
+    /// No time stamps from there.
+    #[error("`{url}` is no URL of a time-stamp server: it begins with http:// or https://")]
+    TimeStampUrl {
+        /// As it was given.
+        url: String,
+    },
+    /// Nothing to stamp.
+    #[error("an ad-hoc signature cannot be stamped with the time: name an identity, or leave --timestamp out")]
+    TimeStampAdHoc,
+    /// The time-stamp server failed.
+    #[error(
+        "the time-stamp server {url} gave no time stamp for `{path}`: {why}; try again later, name another with --timestamp, or leave it out"
+    )]
+    TimeStamp {
+        /// The server.
+        url: String,
+        /// What was to be signed.
+        path: Utf8PathBuf,
+        /// What happened.
+        why: String,
+    },
     /// The signing library refused.
     #[error("cannot sign `{path}`: {source}")]
     Signer {
@@ -272,6 +293,7 @@ impl Coded for SignError {
         match self {
             Self::Io(_) | Self::MachO(MachError::Io(_)) => Exit::Io,
             Self::Signer { .. } => Exit::Software,
+            Self::TimeStamp { .. } => Exit::Unavailable,
             _ => Exit::Usage,
         }
     }

@@ -15,6 +15,7 @@ mod scope;
 mod seal;
 mod settings;
 mod third_party;
+mod timestamp;
 mod walk;
 
 use camino::Utf8PathBuf;
@@ -29,6 +30,7 @@ pub use self::identity::{Identity, IdentityError};
 pub use self::plan::{CodeKind, PlannedSignature, SignPlan, check_entitlements, plan};
 pub use self::scope::Scope;
 pub use self::third_party::{KeptCode, ThirdParty};
+pub use self::timestamp::check_timestamp;
 
 /// What is asked of a signing.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +48,8 @@ pub struct SignRequest {
     pub third_party: Vec<(Option<Scope>, ThirdParty)>,
     /// Lets a debugger attach to the app and to its services.
     pub get_task_allow: bool,
+    /// The server that stamps each signature with the time; `None` asks nobody.
+    pub timestamp: Option<String>,
     /// What an old signature may pass on, where the request says nothing else.
     pub preserve: Preserve,
 }

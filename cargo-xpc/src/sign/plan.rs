@@ -11,7 +11,7 @@ use super::machine::{Machine, OldSignature};
 use super::scope::Candidate;
 use super::third_party::{self, Decision};
 use super::walk::{Node, walk};
-use super::{Entitlements, Identity, KeptCode, Scope, SignError, SignRequest, ThirdParty, identifier};
+use super::{Entitlements, Identity, KeptCode, Scope, SignError, SignRequest, ThirdParty, check_timestamp, identifier};
 use crate::macho::{Arch, CodeFlags, FileKind};
 
 /// Every signature that [`execute`](super::execute) is going to make. Serialises for `--dry-run`.
@@ -22,6 +22,9 @@ pub struct SignPlan {
     pub bundle: Utf8PathBuf,
     /// Who signs.
     pub identity: Identity,
+    /// The server that stamps them with the time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<String>,
     /// The signatures in the order in which they are made: deepest first, since each bundle seals the signatures within it.
     pub signatures: Vec<PlannedSignature>,
     /// Code within the bundle that keeps the signature that somebody else gave it.
@@ -104,6 +107,7 @@ impl CodeKind {
 /// What cannot be sealed, a scope that matches nothing, entitlements that the identity cannot have: everything that can be known
 /// beforehand.
 pub fn plan(bundle: &Utf8Path, request: &SignRequest) -> Result<SignPlan, SignError> {
+    check_timestamp(&request.identity, request.timestamp.as_deref())?;
     let nodes = walk(bundle, request)?;
     let kept: Vec<KeptCode> = nodes.iter().flat_map(|node| node.kept.iter().cloned()).collect();
     let mut drafts = Vec::new();
@@ -120,7 +124,8 @@ pub fn plan(bundle: &Utf8Path, request: &SignRequest) -> Result<SignPlan, SignEr
         signatures.push(draft.decide(request)?);
     }
     let removed = nodes.iter().flat_map(|node| node.stale.iter().cloned()).collect();
-    Ok(SignPlan { bundle: bundle.to_owned(), identity: request.identity.clone(), signatures, kept, removed, nodes })
+    let (identity, timestamp) = (request.identity.clone(), request.timestamp.clone());
+    Ok(SignPlan { bundle: bundle.to_owned(), identity, timestamp, signatures, kept, removed, nodes })
 }
 
 /// A signature while the request is applied to it.

@@ -19,6 +19,7 @@ pub(super) fn settings<'a>(
     planned: &PlannedSignature,
     machine: &Machine,
     identity: &'a Identity,
+    timestamp: Option<&str>,
     sealed: Option<Sealed<'_>>,
 ) -> Result<SigningSettings<'a>, Box<AppleCodesignError>> {
     let mut settings = SigningSettings::default();
@@ -33,6 +34,9 @@ pub(super) fn settings<'a>(
     }
     if let Some(signer) = identity.signer() {
         signer.apply(&mut settings);
+        if let Some(url) = timestamp {
+            settings.set_time_stamp_url(url)?;
+        }
     }
     if let Some(requirement) = &planned.compiled_requirement {
         settings.set_designated_requirement_bytes(all.clone(), requirement)?;
