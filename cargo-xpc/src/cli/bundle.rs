@@ -152,7 +152,7 @@ pub(super) fn plan_job(asked: &Asked<'_>, ui: &Ui) -> Result<Job, Failure> {
     let prepared = prepare(asked, ui)?;
     let given = prepared.given();
     let plans = if asked.services_only { plan::plan_services(given)? } else { vec![plan::plan(given)?] };
-    signing::check(&plans)?;
+    signing::check(&plans, ui)?;
     for warning in plans.iter().flat_map(|plan| &plan.warnings) {
         ui.warn(warning);
     }

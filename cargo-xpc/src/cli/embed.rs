@@ -44,6 +44,9 @@ pub struct EmbedArgs {
     /// Entitlements for the app itself, instead of those that it has
     #[arg(long, value_name = "FILE", conflicts_with = "no_sign")]
     entitlements: Option<Utf8PathBuf>,
+    /// Provisioning profile of an app or a service in it, instead of the one that it has
+    #[arg(long, value_name = "[SCOPE=]FILE", conflicts_with = "no_sign")]
+    provisioning_profile: Vec<String>,
     /// What becomes of nested code that is signed already: keep, keep-entitlements or anew; by default programs that
     /// somebody else signed are kept, and what is loaded into a process is signed anew
     #[arg(long, value_name = "[SCOPE=]POLICY", conflicts_with = "no_sign")]
@@ -98,7 +101,7 @@ pub fn run(args: &EmbedArgs, ui: &Ui) -> Outcome {
     let services: &[BundlePart] = planned.as_ref().map_or(&[], |planned| &planned.services);
     let request = request(args, &host)?;
     if let Some(request) = &request {
-        signing::check_parts(services, &request.identity)?;
+        signing::check_parts(services, &request.identity, ui)?;
     }
     let mut warnings = planned.as_ref().map_or_else(Vec::new, |planned| planned.warnings.clone());
     for made in &copied {
@@ -135,7 +138,12 @@ pub fn run(args: &EmbedArgs, ui: &Ui) -> Outcome {
 fn request(args: &EmbedArgs, host: &HostApp) -> Result<Option<sign::SignRequest>, Failure> {
     let signer = args.signer.identity(args.sign.as_deref(), "--sign")?;
     if host.is_macho() && !args.no_sign {
-        return Ok(Some(signing::request_for_app(signer, args.entitlements.as_deref(), &args.third_party)?));
+        return Ok(Some(signing::request_for_app(
+            signer,
+            args.entitlements.as_deref(),
+            &args.provisioning_profile,
+            &args.third_party,
+        )?));
     }
     if args.entitlements.is_some() || !args.third_party.is_empty() || args.sign.is_some() {
         let message =
@@ -149,10 +157,12 @@ fn request(args: &EmbedArgs, host: &HostApp) -> Result<Option<sign::SignRequest>
 /// left out, since they are not there yet.
 fn plan_app(app: &Utf8Path, request: &sign::SignRequest, embedded: &[&str]) -> Result<sign::SignPlan, Failure> {
     let mut request = request.clone();
-    request.third_party.retain(|(scope, _)| {
-        let name = scope.as_ref().and_then(|scope| Utf8Path::new(scope.as_str()).file_name());
+    let there = |scope: &sign::Scope| {
+        let name = Utf8Path::new(scope.as_str()).file_name();
         !name.is_some_and(|name| embedded.iter().any(|it| *it == name || it.strip_suffix(".xpc") == Some(name)))
-    });
+    };
+    request.third_party.retain(|(scope, _)| scope.as_ref().is_none_or(there));
+    request.profiles.retain(|(scope, _)| there(scope));
     Ok(sign::plan(app, &request)?)
 }
 

@@ -12,7 +12,9 @@ use crate::bundle::{publish, tree};
 use crate::exit::Exit;
 use crate::faults;
 use crate::macho::CodeFlags;
-use crate::sign::{self, Entitlements, Identity, KeptCode, Preserve, Scope, SignRequest, SignedCode, ThirdParty};
+use crate::sign::{
+    self, Entitlements, Identity, KeptCode, Preserve, Profile, Scope, SignRequest, SignedCode, ThirdParty,
+};
 
 /// Sign an app and everything in it, inside out
 #[derive(Debug, clap::Args)]
@@ -33,6 +35,9 @@ pub struct SignArgs {
     /// Entitlements of one program; a program that is not named gets none
     #[arg(long, value_name = "[SCOPE=]FILE")]
     entitlements: Vec<String>,
+    /// Provisioning profile of an app or a service: embedded in its bundle, and checked against what it asks for
+    #[arg(long, value_name = "[SCOPE=]FILE")]
+    provisioning_profile: Vec<String>,
     /// Identifier, instead of the bundle's own
     #[arg(long, value_name = "[SCOPE=]ID")]
     identifier: Vec<String>,
@@ -95,6 +100,7 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
     let bundle = staging.bundle();
     ui.warn_of_litter(&tree::copy(staging.destination(), &bundle)?);
     faults::point("staged");
+    sign::embed_profiles(&bundle, &request)?;
     let plan = sign::plan(&bundle, &request)?;
     signing::warn_of_removed(&plan, ui);
     signing::tell_kept(&plan, ui);
@@ -139,6 +145,7 @@ fn request(args: &SignArgs) -> Result<SignRequest, Failure> {
         let (scope, file) = split(text)?;
         request.entitlements.push((scope.unwrap_or_else(Scope::main), Entitlements::read(file.into())?));
     }
+    request.profiles = profiles(&args.provisioning_profile)?;
     for text in &args.identifier {
         let (scope, identifier) = split(text)?;
         request.identifiers.push((scope.unwrap_or_else(Scope::main), identifier.to_owned()));
@@ -159,6 +166,15 @@ pub(super) fn third_party(asked: &[String]) -> Result<Vec<(Option<Scope>, ThirdP
         Ok((scope, policy.parse()?))
     };
     asked.iter().map(policy).collect()
+}
+
+/// `[SCOPE=]FILE`, as often as it was given.
+pub(super) fn profiles(asked: &[String]) -> Result<Vec<(Scope, Profile)>, Failure> {
+    let profile = |text: &String| {
+        let (scope, file) = split(text)?;
+        Ok((scope.unwrap_or_else(Scope::main), Profile::read(file.into())?))
+    };
+    asked.iter().map(profile).collect()
 }
 
 /// `SCOPE=VALUE`, or a value alone.

@@ -145,6 +145,9 @@ pub struct BundlePart {
     pub info_plist: plist::Dictionary,
     /// The entitlements file.
     pub entitlements: Option<Utf8PathBuf>,
+    /// The provisioning profile, which is among the files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provisioning_profile: Option<Utf8PathBuf>,
     /// What is copied; targets are relative to the app's bundle.
     pub files: Vec<CopyFile>,
     /// One command a target.
@@ -439,6 +442,7 @@ fn app_part(app: &App, inputs: &commands::Inputs<'_>) -> Result<BundlePart, Plan
         minimum_system_version: app.minimum_system_version,
         info_plist: info_plist::app(app)?,
         entitlements: app.entitlements.as_ref().map(|(path, _)| path.clone()),
+        provisioning_profile: app.provisioning_profile.clone(),
         files,
         builds: commands::builds(&app.program, commands::Role::App, app.minimum_system_version, inputs)?,
         program: app.program.clone(),
@@ -464,6 +468,7 @@ fn service_part(
         minimum_system_version: minimum,
         info_plist: info_plist::service(app, service)?,
         entitlements: service.entitlements.as_ref().map(|(path, _)| path.clone()),
+        provisioning_profile: service.provisioning_profile.clone(),
         files,
         builds: commands::builds(&service.program, role, minimum, inputs)?,
         program: service.program.clone(),

@@ -185,6 +185,34 @@ pub enum SignError {
         /// What to do.
         remedy: &'static str,
     },
+    /// A provisioning profile that cannot be used.
+    #[error("provisioning profile {profile}: {why}")]
+    Profile {
+        /// Its name or file.
+        profile: String,
+        /// What does not fit, and what to do.
+        why: String,
+    },
+    /// A profile for something that has none.
+    #[error("`{path}` is {what}: a provisioning profile belongs to an app or a service with a bundle of its own")]
+    ProfileElsewhere {
+        /// The code.
+        path: Utf8PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// An entitlement that the profile does not grant.
+    #[error(
+        "`{path}` asks for the entitlement `{key}`, which the provisioning profile {profile} does not grant with this value: add it to the profile, or remove it"
+    )]
+    NotGranted {
+        /// The code.
+        path: Utf8PathBuf,
+        /// The entitlement.
+        key: String,
+        /// The profile.
+        profile: String,
+    },
     /// `com.apple.security.inherit` on a service.
     #[error(
         "`{path}` is a service and has the entitlement com.apple.security.inherit: its parent is launchd, so there is nothing to inherit; give it entitlements of its own"

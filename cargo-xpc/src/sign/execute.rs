@@ -125,7 +125,7 @@ impl Run<'_> {
 }
 
 /// Writes a new file and puts it under the old name in one step.
-fn replace(path: &Utf8Path, bytes: &[u8], mode: Option<Permissions>) -> Result<(), SignError> {
+pub(super) fn replace(path: &Utf8Path, bytes: &[u8], mode: Option<Permissions>) -> Result<(), SignError> {
     let folder = path.parent().unwrap_or(Utf8Path::new("."));
     writable(folder, || {
         let mut file = tempfile::Builder::new().prefix(".signing-").tempfile_in(folder)?;

@@ -10,6 +10,7 @@ mod identifier;
 pub mod identity;
 mod machine;
 mod plan;
+mod profile;
 mod rules;
 mod scope;
 mod seal;
@@ -27,7 +28,8 @@ pub use self::entitlements::{Entitlements, GET_TASK_ALLOW, RESTRICTED};
 pub use self::error::SignError;
 pub use self::execute::{SignedBundle, SignedCode, execute};
 pub use self::identity::{Identity, IdentityError};
-pub use self::plan::{CodeKind, PlannedSignature, SignPlan, check_entitlements, plan};
+pub use self::plan::{CodeKind, PlannedSignature, SignPlan, check_entitlements, embed_profiles, plan};
+pub use self::profile::Profile;
 pub use self::scope::Scope;
 pub use self::third_party::{KeptCode, ThirdParty};
 pub use self::timestamp::check_timestamp;
@@ -41,6 +43,8 @@ pub struct SignRequest {
     pub entitlements: Vec<(Scope, Entitlements)>,
     /// Identifiers by scope, where the one that follows from the bundle is not wanted.
     pub identifiers: Vec<(Scope, String)>,
+    /// Provisioning profiles by scope; [`embed_profiles`] puts them into the bundle.
+    pub profiles: Vec<(Scope, Profile)>,
     /// Flags by scope; without a scope they go to every main executable, since the hardened runtime protects nothing on the app alone.
     pub flags: Vec<(Option<Scope>, CodeFlags)>,
     /// What becomes of nested code that is signed already, by scope; without a scope, of all that somebody else signed. By default

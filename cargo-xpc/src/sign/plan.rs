@@ -11,7 +11,10 @@ use super::machine::{Machine, OldSignature};
 use super::scope::Candidate;
 use super::third_party::{self, Decision};
 use super::walk::{Node, walk};
-use super::{Entitlements, Identity, KeptCode, Scope, SignError, SignRequest, ThirdParty, check_timestamp, identifier};
+use super::{
+    Entitlements, Identity, KeptCode, Profile, Scope, SignError, SignRequest, ThirdParty, check_timestamp, identifier,
+    profile,
+};
 use crate::macho::{Arch, CodeFlags, FileKind};
 
 /// Every signature that [`execute`](super::execute) is going to make. Serialises for `--dry-run`.
@@ -34,6 +37,9 @@ pub struct SignPlan {
     pub removed: Vec<Utf8PathBuf>,
     #[serde(skip)]
     pub(super) nodes: Vec<Node>,
+    /// Profiles that the request brings, and the files that they go into.
+    #[serde(skip)]
+    profiles: Vec<(Utf8PathBuf, Profile)>,
 }
 
 /// One signature.
@@ -56,6 +62,9 @@ pub struct PlannedSignature {
     pub entitlements: Option<plist::Dictionary>,
     /// Where the entitlements come from.
     pub entitlements_from: Vec<String>,
+    /// The provisioning profile that grants some of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provisioning_profile: Option<String>,
     /// What becomes of the signature that was there.
     pub policy: ThirdParty,
     /// Why this policy applies.
@@ -119,13 +128,41 @@ pub fn plan(bundle: &Utf8Path, request: &SignRequest) -> Result<SignPlan, SignEr
     }
     check_third_party(&mut drafts, &kept, request)?;
     apply(&mut drafts, request)?;
+    let mut profiles = Vec::new();
+    for draft in &mut drafts {
+        let Some(content) = draft.content else { continue };
+        let file = content.join(profile::FILE);
+        match &draft.profile {
+            Some(profile) => profiles.push((file, profile.clone())),
+            // Only a team's programs are looked up in a profile.
+            None if request.identity.team().is_some() && crate::anatomy::is_file(&bundle.join(&file))? => {
+                let bytes = fs_err::read(bundle.join(&file))?;
+                draft.profile = Some(Profile::parse(file.into_string(), bytes)?);
+            }
+            None => {}
+        }
+    }
     let mut signatures = Vec::new();
     for draft in drafts {
         signatures.push(draft.decide(request)?);
     }
     let removed = nodes.iter().flat_map(|node| node.stale.iter().cloned()).collect();
     let (identity, timestamp) = (request.identity.clone(), request.timestamp.clone());
-    Ok(SignPlan { bundle: bundle.to_owned(), identity, timestamp, signatures, kept, removed, nodes })
+    Ok(SignPlan { bundle: bundle.to_owned(), identity, timestamp, signatures, kept, removed, nodes, profiles })
+}
+
+/// Puts the profiles of `request` into the bundle, where the seals of its signatures will cover them: to be called before [`plan`].
+///
+/// # Errors
+/// As for [`plan`]; and where a file cannot be written.
+pub fn embed_profiles(bundle: &Utf8Path, request: &SignRequest) -> Result<(), SignError> {
+    if request.profiles.is_empty() {
+        return Ok(());
+    }
+    for (file, profile) in plan(bundle, request)?.profiles {
+        super::execute::replace(&bundle.join(file), profile.bytes(), None)?;
+    }
+    Ok(())
 }
 
 /// A signature while the request is applied to it.
@@ -141,6 +178,9 @@ struct Draft<'a> {
     /// Whether the flags are for this code by name, which then are all that it gets.
     flags_named: bool,
     entitlements: Option<Entitlements>,
+    /// Where a profile can stand: the content folder of an app or a service.
+    content: Option<&'a Utf8Path>,
+    profile: Option<Profile>,
     decision: Decision,
 }
 
@@ -162,7 +202,9 @@ impl<'a> Draft<'a> {
             FileKind::Execute => CodeKind::App,
             _ => CodeKind::Library,
         };
-        Self::new(path, &node.executable, name.to_owned(), kind, &node.machine, node.identifier.clone())
+        let content = matches!(kind, CodeKind::App | CodeKind::Service).then_some(node.content.as_path());
+        let identifier = node.identifier.clone();
+        Self { content, ..Self::new(path, &node.executable, name.to_owned(), kind, &node.machine, identifier) }
     }
 
     fn new(
@@ -173,7 +215,6 @@ impl<'a> Draft<'a> {
         machine: &'a Machine,
         default_identifier: String,
     ) -> Self {
-        let (identifier, flags, entitlements) = (None, None, None);
         let decision = Decision { policy: ThirdParty::Anew, because: "it is what is signed".to_owned(), asked: false };
         Self {
             path,
@@ -182,10 +223,12 @@ impl<'a> Draft<'a> {
             kind,
             machine,
             default_identifier,
-            identifier,
-            flags,
+            identifier: None,
+            flags: None,
             flags_named: false,
-            entitlements,
+            entitlements: None,
+            content: None,
+            profile: None,
             decision,
         }
     }
@@ -239,6 +282,16 @@ impl<'a> Draft<'a> {
                 from.push("development signing: get-task-allow".to_owned());
             }
         }
+        if let Some(profile) = &self.profile {
+            profile.check(&request.identity, &identifier)?;
+            let wanted = entitlements
+                .get_or_insert_with(|| Entitlements { source: String::new(), content: plist::Dictionary::new() });
+            if let Some(signer) = request.identity.signer() {
+                profile.add_identifiers(signer, &identifier, wanted)?;
+            }
+            entitlements = entitlements.filter(|wanted| !wanted.content.is_empty());
+            from.push(format!("provisioning profile {profile}"));
+        }
         let (requirement, compiled_requirement) = match request.identity.signer() {
             Some(signer) => {
                 let requirement = signer.requirement(&identifier);
@@ -258,13 +311,15 @@ impl<'a> Draft<'a> {
             flags,
             entitlements: entitlements.as_ref().map(|entitlements| entitlements.content.clone()),
             entitlements_from: from,
+            provisioning_profile: self.profile.as_ref().map(ToString::to_string),
             policy: self.decision.policy,
             policy_because: self.decision.because,
             requirement,
             compiled_requirement,
         };
         let shown = if signature.path == "." { self.name.into() } else { signature.path.clone() };
-        check(&signature, &shown, entitlements.as_ref(), self.machine, &request.identity)?;
+        let wanted = entitlements.as_ref().map(|entitlements| (entitlements, self.profile.as_ref()));
+        check(&signature, &shown, wanted, self.machine, &request.identity)?;
         Ok(signature)
     }
 }
@@ -331,6 +386,16 @@ fn apply(drafts: &mut [Draft<'_>], request: &SignRequest) -> Result<(), SignErro
             return Err(SignError::Twice { what: "entitlements", path: draft.path.clone() });
         }
     }
+    for (scope, profile) in &request.profiles {
+        let index = resolve(scope, drafts)?;
+        let draft = &mut drafts[index];
+        if draft.content.is_none() {
+            return Err(SignError::ProfileElsewhere { path: draft.path.clone(), what: draft.kind.describe() });
+        }
+        if draft.profile.replace(profile.clone()).is_some() {
+            return Err(SignError::Twice { what: "provisioning profiles", path: draft.path.clone() });
+        }
+    }
     for (scope, identifier) in &request.identifiers {
         let index = resolve(scope, drafts)?;
         let draft = &mut drafts[index];
@@ -362,46 +427,53 @@ fn apply(drafts: &mut [Draft<'_>], request: &SignRequest) -> Result<(), SignErro
 /// What can be said of entitlements before there is anything to sign. `shown` is the bundle, for the message.
 ///
 /// # Errors
-/// Where the kind of code or the identity cannot have one of them.
+/// Where the kind of code, the identity or the profile do not admit one of them.
 pub fn check_entitlements(
     kind: CodeKind,
     entitlements: &Entitlements,
+    profile: Option<&Profile>,
     identity: &Identity,
     shown: &Utf8Path,
 ) -> Result<(), SignError> {
     if kind == CodeKind::Service && entitlements.allows(INHERIT) {
         return Err(SignError::InheritOnService { path: shown.to_owned() });
     }
-    match entitlements.restricted() {
-        Some(key) => Err(SignError::Restricted {
-            path: shown.to_owned(),
-            key: key.to_owned(),
-            remedy: match identity.team() {
-                None => "signed without a team the program would be killed at launch; remove it",
-                Some(_) => "give its profile, or remove it",
-            },
-        }),
-        None => Ok(()),
+    for (key, value) in entitlements.restricted() {
+        let (path, key) = (shown.to_owned(), key.to_owned());
+        match (identity.team(), profile) {
+            (None, _) => {
+                let remedy = "signed without a team the program would be killed at launch; remove it";
+                return Err(SignError::Restricted { path, key, remedy });
+            }
+            (Some(_), None) => {
+                return Err(SignError::Restricted { path, key, remedy: "give its profile, or remove it" });
+            }
+            (Some(_), Some(profile)) if !profile.grants(&key, value) => {
+                return Err(SignError::NotGranted { path, key, profile: profile.to_string() });
+            }
+            (Some(_), Some(_)) => {}
+        }
     }
+    Ok(())
 }
 
 /// What an identity cannot stand for.
 fn check(
     signature: &PlannedSignature,
     shown: &Utf8Path,
-    entitlements: Option<&Entitlements>,
+    wanted: Option<(&Entitlements, Option<&Profile>)>,
     machine: &Machine,
     identity: &Identity,
 ) -> Result<(), SignError> {
     let path = || shown.to_owned();
-    if let Some(entitlements) = entitlements {
-        check_entitlements(signature.kind, entitlements, identity, shown)?;
+    if let Some((entitlements, profile)) = wanted {
+        check_entitlements(signature.kind, entitlements, profile, identity, shown)?;
     }
     let validated = [(CodeFlags::RUNTIME, "runtime"), (CodeFlags::LIBRARY, "library")];
     let validates = validated.into_iter().find(|(flag, _)| signature.flags.contains(*flag));
     if let (Some((_, flag)), true, Some(library), None) =
         (validates, signature.kind.is_program(), &machine.bundled_library, identity.team())
-        && !entitlements.is_some_and(|entitlements| entitlements.allows(DISABLE_LIBRARY_VALIDATION))
+        && !wanted.is_some_and(|(entitlements, _)| entitlements.allows(DISABLE_LIBRARY_VALIDATION))
     {
         return Err(SignError::LibraryValidation { path: path(), library: library.clone(), flag });
     }

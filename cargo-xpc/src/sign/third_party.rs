@@ -327,8 +327,9 @@ pub(super) fn check_request(
     if request.third_party.iter().filter(|(scope, _)| scope.is_none()).count() > 1 {
         return Err(SignError::Twice { what: "policies", path: ".".into() });
     }
-    let asked: [(&str, Vec<&Scope>); 3] = [
+    let asked: [(&str, Vec<&Scope>); 4] = [
         ("entitlements", request.entitlements.iter().map(|(scope, _)| scope).collect()),
+        ("a provisioning profile", request.profiles.iter().map(|(scope, _)| scope).collect()),
         ("an identifier", request.identifiers.iter().map(|(scope, _)| scope).collect()),
         ("flags", request.flags.iter().filter_map(|(scope, _)| scope.as_ref()).collect()),
     ];

@@ -9,6 +9,7 @@ mod inspecting;
 mod mutation;
 mod oracle;
 mod peers;
+mod profile;
 mod refusals;
 mod requests;
 mod third_party;

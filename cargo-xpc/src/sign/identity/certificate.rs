@@ -1,8 +1,8 @@
 //! Certificates: what they say, what they may sign, and who vouches for them.
 
 use apple_codesign::{
-    AppleCertificate as _, CertificateAuthorityExtension, CodeRequirementExpression, KnownCertificate,
-    developer_id_signed_expression, worldwide_developer_relations_signed_expression,
+    AppleCertificate as _, CertificateAuthorityExtension, CodeRequirementExpression, CodeRequirementMatchExpression,
+    CodeSigningCertificateExtension, KnownCertificate, worldwide_developer_relations_signed_expression,
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use pkcs8::ObjectIdentifier;
@@ -107,6 +107,8 @@ pub(super) fn algorithm(algorithm: KeyAlgorithm) -> String {
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 const CODE_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3");
+/// `1.2.840.113635.100.6.1.9`: what the App Store signs with.
+const APP_STORE: bcder::ConstOid = bcder::Oid(&[42, 134, 72, 134, 247, 99, 100, 6, 1, 9]);
 /// Below it stand the extensions that Apple marks its certificates for signing code with.
 const APPLE_MARKS: &str = "1.2.840.113635.100.6.1.";
 
@@ -173,23 +175,60 @@ pub(super) fn requirement(
     identifier: &str,
 ) -> CodeRequirementExpression<'static> {
     use CertificateAuthorityExtension::{AppleWorldwideDeveloperRelations, DeveloperId};
+    let named = || CodeRequirementExpression::Identifier(identifier.to_owned().into());
     let of_apple = issued.and_then(|issued| {
         let marks = issued.chain.first()?.apple_ca_extensions();
         if marks.contains(&DeveloperId) {
-            return Some(developer_id_signed_expression(issued.team.as_ref()?));
+            return Some(of_developer_id(named(), issued.team.as_ref()?));
         }
         if marks.contains(&AppleWorldwideDeveloperRelations) {
-            return Some(worldwide_developer_relations_signed_expression(certificate.subject_common_name()?));
+            let signed = worldwide_developer_relations_signed_expression(certificate.subject_common_name()?);
+            return Some(and(named(), signed));
         }
         None
     });
     // Nobody but Apple vouches for names: there the certificate itself is what the next version must be signed with.
-    let signer = of_apple.unwrap_or_else(|| {
+    of_apple.unwrap_or_else(|| {
         let sha1 = HashKind::Sha1.digest(certificate.constructed_data());
-        CodeRequirementExpression::AnchorCertificateHash(0, sha1.into())
-    });
-    CodeRequirementExpression::And(
-        Box::new(CodeRequirementExpression::Identifier(identifier.to_owned().into())),
-        Box::new(signer),
-    )
+        and(named(), CodeRequirementExpression::AnchorCertificateHash(0, sha1.into()))
+    })
+}
+
+type Requirement = CodeRequirementExpression<'static>;
+
+fn and(left: Requirement, right: Requirement) -> Requirement {
+    CodeRequirementExpression::And(Box::new(left), Box::new(right))
+}
+
+/// As Apple's `codesign` writes it, to the byte: the same program may come from the App Store, or from this team.
+fn of_developer_id(named: Requirement, team: &str) -> Requirement {
+    use CodeRequirementExpression::{AnchorAppleGeneric, CertificateField, CertificateGeneric, Or};
+    let has = |slot, oid| CertificateGeneric(slot, oid, CodeRequirementMatchExpression::Exists);
+    let team = CodeRequirementMatchExpression::Equal(team.to_owned().into());
+    let store = has(0, APP_STORE);
+    let by_developer = and(
+        has(1, CertificateAuthorityExtension::DeveloperId.as_oid()),
+        has(0, CodeSigningCertificateExtension::DeveloperIdApplication.as_oid()),
+    );
+    let by_team = and(by_developer, CertificateField(0, "subject.OU".into(), team));
+    and(and(AnchorAppleGeneric, named), Or(Box::new(store), Box::new(by_team)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The requirement in the signature that Apple's `codesign` gave an app of the Python package mitmproxy-macos 0.11.5.
+    const APPLE_WROTE: &str = "000000060000 00060000000f000000020000001e6f72672e6d69746d70726f78792e6d61636f732d72656469726563746f72\
+        0000000000070000000e000000000000000a2a864886f7636406010900000000000000000006000000060000000e000000010000\
+        000a2a864886f763640602060000000000000000000e000000000000000a2a864886f7636406010d0000000000000000000b0000\
+        00000000000a7375626a6563742e4f550000000000010000000a533858485142393650570000";
+
+    #[test]
+    fn a_developer_ids_requirement_is_apples() {
+        let named = CodeRequirementExpression::Identifier("org.mitmproxy.macos-redirector".into());
+        let written = of_developer_id(named, "S8XHQB96PW").to_bytes().unwrap();
+        let expected: String = APPLE_WROTE.split_whitespace().collect();
+        assert_eq!(hex(&written), expected);
+    }
 }

@@ -179,6 +179,11 @@ impl Signer {
         CertificateSummary::of(&self.certificate, self.team.clone(), self.source.clone())
     }
 
+    /// The certificate's DER form.
+    pub(super) fn certificate_der(&self) -> &[u8] {
+        self.certificate.constructed_data()
+    }
+
     /// The designated requirement of what this identity signs: what later versions must fulfil to be the same program.
     pub(super) fn requirement(&self, identifier: &str) -> CodeRequirementExpression<'static> {
         certificate::requirement(&self.certificate, self.issued.as_ref(), identifier)
