@@ -13,7 +13,8 @@ use crate::exit::Exit;
 use crate::faults;
 use crate::macho::CodeFlags;
 use crate::sign::{
-    self, Entitlements, Identity, KeptCode, Preserve, Profile, Scope, SignRequest, SignedCode, ThirdParty,
+    self, Constrained, Constraint, Entitlements, Identity, KeptCode, Preserve, Profile, Requirement, Scope,
+    SignRequest, SignedCode, ThirdParty,
 };
 
 /// Sign an app and everything in it, inside out
@@ -38,6 +39,18 @@ pub struct SignArgs {
     /// Provisioning profile of an app or a service: embedded in its bundle, and checked against what it asks for
     #[arg(long, value_name = "[SCOPE=]FILE")]
     provisioning_profile: Vec<String>,
+    /// Designated requirement, instead of the one that follows from the identity: a file, or after `=` the text
+    #[arg(long, value_name = "[SCOPE=]FILE|=TEXT")]
+    requirements: Vec<String>,
+    /// What a program demands of itself at its launch: a property list
+    #[arg(long, value_name = "[SCOPE=]FILE")]
+    launch_constraint_self: Vec<String>,
+    /// What a program demands of the process that launches it
+    #[arg(long, value_name = "[SCOPE=]FILE")]
+    launch_constraint_parent: Vec<String>,
+    /// What a program demands of the process that is responsible for it
+    #[arg(long, value_name = "[SCOPE=]FILE")]
+    launch_constraint_responsible: Vec<String>,
     /// Identifier, instead of the bundle's own
     #[arg(long, value_name = "[SCOPE=]ID")]
     identifier: Vec<String>,
@@ -146,6 +159,19 @@ fn request(args: &SignArgs) -> Result<SignRequest, Failure> {
         request.entitlements.push((scope.unwrap_or_else(Scope::main), Entitlements::read(file.into())?));
     }
     request.profiles = profiles(&args.provisioning_profile)?;
+    for text in &args.requirements {
+        request.requirements.push(requirement(text)?);
+    }
+    for (on, files) in [
+        (Constrained::Itself, &args.launch_constraint_self),
+        (Constrained::Parent, &args.launch_constraint_parent),
+        (Constrained::Responsible, &args.launch_constraint_responsible),
+    ] {
+        for text in files {
+            let (scope, file) = split(text)?;
+            request.constraints.push((scope.unwrap_or_else(Scope::main), Constraint::read(on, file.into())?));
+        }
+    }
     for text in &args.identifier {
         let (scope, identifier) = split(text)?;
         request.identifiers.push((scope.unwrap_or_else(Scope::main), identifier.to_owned()));
@@ -175,6 +201,19 @@ pub(super) fn profiles(asked: &[String]) -> Result<Vec<(Scope, Profile)>, Failur
         Ok((scope.unwrap_or_else(Scope::main), Profile::read(file.into())?))
     };
     asked.iter().map(profile).collect()
+}
+
+/// `FILE`, `SCOPE=FILE`, `=TEXT` or `SCOPE==TEXT`: a text is marked, as for `codesign -r`, since it may have a `=` itself.
+fn requirement(text: &str) -> Result<(Scope, Requirement), Failure> {
+    if let Some(text) = text.strip_prefix('=') {
+        return Ok((Scope::main(), Requirement::compile(text)?));
+    }
+    let (scope, value) = split(text)?;
+    let requirement = match value.strip_prefix('=') {
+        Some(text) => Requirement::compile(text)?,
+        None => Requirement::read(value.into())?,
+    };
+    Ok((scope.unwrap_or_else(Scope::main), requirement))
 }
 
 /// `SCOPE=VALUE`, or a value alone.

@@ -34,8 +34,8 @@ pub(super) const INHERIT: &str = "com.apple.security.inherit";
 /// Lets a program with library validation load any library.
 pub(super) const DISABLE_LIBRARY_VALIDATION: &str = "com.apple.security.cs.disable-library-validation";
 
-/// The first key whose value the DER form of entitlements cannot hold.
-fn unsignable(dictionary: &Dictionary) -> Option<(String, &'static str)> {
+/// The first key whose value the DER form of a list, in which signatures hold them, has no form for.
+pub(super) fn unsignable(dictionary: &Dictionary) -> Option<(String, &'static str)> {
     fn kind(value: &Value) -> Option<&'static str> {
         match value {
             Value::Real(_) => Some("a real number"),

@@ -193,6 +193,30 @@ pub enum SignError {
         /// What does not fit, and what to do.
         why: String,
     },
+    /// A requirement that cannot be understood.
+    #[error("requirement `{requirement}`: {why}")]
+    Requirement {
+        /// As it was given.
+        requirement: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A launch constraint that cannot be used.
+    #[error("launch constraint `{path}`: {why}")]
+    Constraint {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A launch constraint on something that is not launched.
+    #[error("`{path}` is {what}: launch constraints belong to programs; give them to the program that loads it")]
+    ConstraintOnLibrary {
+        /// The code.
+        path: Utf8PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// A profile for something that has none.
     #[error("`{path}` is {what}: a provisioning profile belongs to an app or a service with a bundle of its own")]
     ProfileElsewhere {

@@ -110,7 +110,11 @@ impl Run<'_> {
         let mut signed = Vec::with_capacity(data.len() + (1 << 17));
         let signer = MachOSigner::new(&data).map_err(failed)?;
         timestamp::write(&signer, &settings, path, &mut signed)?;
-        let info = SignedMachOInfo::parse_data(&signed).map_err(failed)?;
+        let mut info = SignedMachOInfo::parse_data(&signed).map_err(failed)?;
+        if let Some(given) = &planned.given_requirement {
+            // The library's own words lose where a `*` stood.
+            info.designated_code_requirement = Some(given.clone());
+        }
         replace(&file, &signed, Some(fs_err::metadata(&file)?.permissions()))?;
         let mut cdhash = [0; 20];
         cdhash.copy_from_slice(&HashKind::Sha256.digest(&info.code_directory_blob)[..20]);

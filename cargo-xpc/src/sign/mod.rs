@@ -3,6 +3,7 @@
 //! [`plan`] walks the bundle once, refuses what cannot be sealed before a byte is written, and decides each signature.
 //! [`execute`] follows the plan in place, deepest first, in a tree that nobody else uses yet.
 
+mod constraint;
 mod entitlements;
 mod error;
 mod execute;
@@ -11,6 +12,7 @@ pub mod identity;
 mod machine;
 mod plan;
 mod profile;
+mod requirement;
 mod rules;
 mod scope;
 mod seal;
@@ -24,12 +26,14 @@ use serde::Serialize;
 
 use crate::macho::CodeFlags;
 
+pub use self::constraint::{Constrained, Constraint};
 pub use self::entitlements::{Entitlements, GET_TASK_ALLOW, RESTRICTED};
 pub use self::error::SignError;
 pub use self::execute::{SignedBundle, SignedCode, execute};
 pub use self::identity::{Identity, IdentityError};
 pub use self::plan::{CodeKind, PlannedSignature, SignPlan, check_entitlements, embed_profiles, plan};
 pub use self::profile::Profile;
+pub use self::requirement::Requirement;
 pub use self::scope::Scope;
 pub use self::third_party::{KeptCode, ThirdParty};
 pub use self::timestamp::check_timestamp;
@@ -45,6 +49,10 @@ pub struct SignRequest {
     pub identifiers: Vec<(Scope, String)>,
     /// Provisioning profiles by scope; [`embed_profiles`] puts them into the bundle.
     pub profiles: Vec<(Scope, Profile)>,
+    /// Designated requirements by scope, where the one that follows from the identity is not wanted.
+    pub requirements: Vec<(Scope, Requirement)>,
+    /// Launch constraints by scope.
+    pub constraints: Vec<(Scope, Constraint)>,
     /// Flags by scope; without a scope they go to every main executable, since the hardened runtime protects nothing on the app alone.
     pub flags: Vec<(Option<Scope>, CodeFlags)>,
     /// What becomes of nested code that is signed already, by scope; without a scope, of all that somebody else signed. By default

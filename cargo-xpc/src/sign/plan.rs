@@ -12,8 +12,8 @@ use super::scope::Candidate;
 use super::third_party::{self, Decision};
 use super::walk::{Node, walk};
 use super::{
-    Entitlements, Identity, KeptCode, Profile, Scope, SignError, SignRequest, ThirdParty, check_timestamp, identifier,
-    profile,
+    Constraint, Entitlements, Identity, KeptCode, Profile, Requirement, Scope, SignError, SignRequest, ThirdParty,
+    check_timestamp, identifier, profile,
 };
 use crate::macho::{Arch, CodeFlags, FileKind};
 
@@ -71,6 +71,12 @@ pub struct PlannedSignature {
     pub policy_because: String,
     /// The designated requirement. Ad-hoc code has none but its own hash.
     pub requirement: Option<String>,
+    /// Launch constraints, at most one of each kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub launch_constraints: Vec<Constraint>,
+    /// The requirement, where the request says it.
+    #[serde(skip)]
+    pub(super) given_requirement: Option<String>,
     /// The same, as it stands in the signature.
     #[serde(skip)]
     pub(super) compiled_requirement: Option<Vec<u8>>,
@@ -181,6 +187,8 @@ struct Draft<'a> {
     /// Where a profile can stand: the content folder of an app or a service.
     content: Option<&'a Utf8Path>,
     profile: Option<Profile>,
+    requirement: Option<Requirement>,
+    constraints: Vec<Constraint>,
     decision: Decision,
 }
 
@@ -229,6 +237,8 @@ impl<'a> Draft<'a> {
             entitlements: None,
             content: None,
             profile: None,
+            requirement: None,
+            constraints: Vec::new(),
             decision,
         }
     }
@@ -292,15 +302,15 @@ impl<'a> Draft<'a> {
             entitlements = entitlements.filter(|wanted| !wanted.content.is_empty());
             from.push(format!("provisioning profile {profile}"));
         }
-        let (requirement, compiled_requirement) = match request.identity.signer() {
-            Some(signer) => {
+        let given_requirement = self.requirement.as_ref().map(|given| given.text.clone());
+        let (requirement, compiled_requirement) = match (self.requirement, request.identity.signer()) {
+            (Some(given), _) => (Some(given.text), Some(given.blob)),
+            (None, Some(signer)) => {
                 let requirement = signer.requirement(&identifier);
-                (
-                    Some(requirement.to_string()),
-                    Some(compile(&requirement).map_err(|e| SignError::signer(&self.path, e))?),
-                )
+                let compiled = compile(&requirement).map_err(|error| SignError::signer(&self.path, error))?;
+                (Some(requirement.to_string()), Some(compiled))
             }
-            None => (None, None),
+            (None, None) => (None, None),
         };
         let signature = PlannedSignature {
             path: self.path,
@@ -315,6 +325,8 @@ impl<'a> Draft<'a> {
             policy: self.decision.policy,
             policy_because: self.decision.because,
             requirement,
+            launch_constraints: self.constraints,
+            given_requirement,
             compiled_requirement,
         };
         let shown = if signature.path == "." { self.name.into() } else { signature.path.clone() };
@@ -395,6 +407,24 @@ fn apply(drafts: &mut [Draft<'_>], request: &SignRequest) -> Result<(), SignErro
         if draft.profile.replace(profile.clone()).is_some() {
             return Err(SignError::Twice { what: "provisioning profiles", path: draft.path.clone() });
         }
+    }
+    for (scope, requirement) in &request.requirements {
+        let index = resolve(scope, drafts)?;
+        let draft = &mut drafts[index];
+        if draft.requirement.replace(requirement.clone()).is_some() {
+            return Err(SignError::Twice { what: "requirements", path: draft.path.clone() });
+        }
+    }
+    for (scope, constraint) in &request.constraints {
+        let index = resolve(scope, drafts)?;
+        let draft = &mut drafts[index];
+        if !draft.kind.is_program() {
+            return Err(SignError::ConstraintOnLibrary { path: draft.path.clone(), what: draft.kind.describe() });
+        }
+        if draft.constraints.iter().any(|other| other.on == constraint.on) {
+            return Err(SignError::Twice { what: "launch constraints of one kind", path: draft.path.clone() });
+        }
+        draft.constraints.push(constraint.clone());
     }
     for (scope, identifier) in &request.identifiers {
         let index = resolve(scope, drafts)?;

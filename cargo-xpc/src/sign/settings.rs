@@ -41,6 +41,9 @@ pub(super) fn settings<'a>(
     if let Some(requirement) = &planned.compiled_requirement {
         settings.set_designated_requirement_bytes(all.clone(), requirement)?;
     }
+    for constraint in &planned.launch_constraints {
+        constraint.apply(&mut settings)?;
+    }
     if machine.needs_sha1 {
         settings.set_digest_type(all.clone(), DigestType::Sha1);
         settings.add_extra_digest(all.clone(), DigestType::Sha256);

@@ -1,6 +1,7 @@
 //! Signing, reading back and inspecting, on real Mach-O files.
 
 mod command;
+mod demands;
 mod embedding;
 mod fixture;
 mod hostile;
