@@ -168,7 +168,7 @@ pub enum Signing {
     #[serde(rename_all = "kebab-case")]
     Certificate {
         /// Whose.
-        certificate: CertificateSummary,
+        certificate: Box<CertificateSummary>,
         /// Whether main executables get `com.apple.security.get-task-allow`.
         get_task_allow: bool,
         /// The server that stamps the signatures with the time.
@@ -393,7 +393,7 @@ fn signing(request: &BundleRequest, targets: &[String]) -> Result<Signing, PlanE
         (SignRequest::By(identity, timestamp), true) => Ok(match identity.signer() {
             None => ad_hoc(),
             Some(signer) => Signing::Certificate {
-                certificate: signer.summary(),
+                certificate: Box::new(signer.summary()),
                 get_task_allow: development && signer.team().is_none(),
                 identity: identity.clone(),
                 timestamp: timestamp.clone(),

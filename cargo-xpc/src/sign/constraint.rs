@@ -56,18 +56,18 @@ impl Constraint {
             return Err(wrong(format!("`{key}` is {kind}, for which a signature has no form")));
         }
         let constraint = Self { on, source: path.to_owned(), content };
-        constraint.encoded().and_then(|encoded| encoded.der_encode()).map_err(|error| wrong(error.to_string()))?;
+        constraint.encoded().and_then(|encoded| Ok(encoded.der_encode()?)).map_err(|error| wrong(error.to_string()))?;
         Ok(constraint)
     }
 
-    fn encoded(&self) -> Result<EncodedEnvironmentConstraints, AppleCodesignError> {
+    fn encoded(&self) -> Result<EncodedEnvironmentConstraints, Box<AppleCodesignError>> {
         let mut content = self.content.clone();
         content.sort_keys();
-        EncodedEnvironmentConstraints::from_requirements_plist(Value::Dictionary(content))
+        Ok(EncodedEnvironmentConstraints::from_requirements_plist(Value::Dictionary(content))?)
     }
 
     /// Has a signature carry it.
-    pub(super) fn apply(&self, settings: &mut SigningSettings<'_>) -> Result<(), AppleCodesignError> {
+    pub(super) fn apply(&self, settings: &mut SigningSettings<'_>) -> Result<(), Box<AppleCodesignError>> {
         let (scope, encoded) = (SettingsScope::Main, self.encoded()?);
         match self.on {
             Constrained::Itself => settings.set_launch_constraints_self(scope, encoded),

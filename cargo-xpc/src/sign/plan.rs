@@ -307,7 +307,8 @@ impl<'a> Draft<'a> {
             (Some(given), _) => (Some(given.text), Some(given.blob)),
             (None, Some(signer)) => {
                 let requirement = signer.requirement(&identifier);
-                let compiled = compile(&requirement).map_err(|error| SignError::signer(&self.path, error))?;
+                let compiled =
+                    compile(&requirement).map_err(|source| SignError::Signer { path: self.path.clone(), source })?;
                 (Some(requirement.to_string()), Some(compiled))
             }
             (None, None) => (None, None),
@@ -337,10 +338,10 @@ impl<'a> Draft<'a> {
 }
 
 /// As `csreq -b` writes it.
-fn compile(requirement: &CodeRequirementExpression<'_>) -> Result<Vec<u8>, AppleCodesignError> {
+fn compile(requirement: &CodeRequirementExpression<'_>) -> Result<Vec<u8>, Box<AppleCodesignError>> {
     let mut requirements = CodeRequirements::default();
     requirements.push(requirement.clone());
-    requirements.to_blob_data()
+    Ok(requirements.to_blob_data()?)
 }
 
 fn old_entitlements(old: &OldSignature) -> Option<Entitlements> {

@@ -379,7 +379,7 @@ fn a_password_is_asked_for_at_a_terminal_and_not_echoed() {
     rustix::pty::unlockpt(&controller).unwrap();
     let name = rustix::pty::ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
     let terminal = fs_err::OpenOptions::new().read(true).write(true).open(Utf8PathBuf::from(name)).unwrap();
-    let terminal = std::fs::File::from(terminal.into_parts().0);
+    let terminal = terminal.into_parts().0;
     let mut child = command(&app, &["sign", "Demo.app", "--identity", &fixture("modern.p12")])
         .stdin(terminal.try_clone().unwrap())
         .stderr(terminal)

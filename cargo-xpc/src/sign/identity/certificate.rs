@@ -128,7 +128,8 @@ fn check_purpose(certificate: &CapturedX509Certificate, source: &str) -> Result<
     if let Some(der) = extension(certificate, KEY_USAGE) {
         // The first bit, of the first byte, is digitalSignature (RFC 5280, 4.2.1.3).
         let bits = pkcs8::der::asn1::BitString::from_der(&der).ok();
-        if !bits.is_some_and(|bits| bits.raw_bytes().first().is_some_and(|first| first & 0x80 != 0)) {
+        let first = bits.and_then(|bits| bits.raw_bytes().first().copied()).unwrap_or_default();
+        if first & 0x80 == 0 {
             return wrong("its key usage lacks digital signatures");
         }
     }

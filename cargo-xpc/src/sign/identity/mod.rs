@@ -191,6 +191,10 @@ impl Signer {
 
     /// Has `settings` sign with this identity.
     pub(super) fn apply<'a>(&'a self, settings: &mut SigningSettings<'a>) {
+        #[cfg_attr(
+            not(target_os = "macos"),
+            expect(clippy::infallible_destructuring_match, reason = "there is another kind of key on macOS")
+        )]
         let key: &'a dyn KeyInfoSigner = match &self.key {
             Key::Memory(pair) => pair,
             #[cfg(target_os = "macos")]
