@@ -369,6 +369,24 @@ fn a_development_identity_is_made_once_and_kept_private() {
     assert_eq!((code, stderr.contains("there is: development")), (2, true), "{stderr}");
 }
 
+#[test]
+fn services_are_embedded_with_the_identity_that_is_named() {
+    let (app, other) = (App::full(), App::bare(&tool()));
+    other.service("extra");
+    let made = other.path("XPCServices/extra.xpc").into_string();
+    let team = ["--sign", &fixture("developer-id.p12"), "--password-env", "PASSWORD_OF_TEST"];
+    let (code, _, stderr) = run(&app, &[&["embed", "Demo.app", &made], &team[..]].concat());
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("(signed by CN=Developer ID Application: Example (TEAM123456)"), "{stderr}");
+    assert_eq!(verify(&app.root).unwrap().findings, []);
+    for code in ["MacOS/demo", "XPCServices/extra.xpc/Contents/MacOS/extra"] {
+        let signature = &signatures(&app.path(code))[0];
+        assert_eq!(signature.best_directory().team_id.as_deref(), Some("TEAM123456"));
+        assert!(signature.best_directory().flags.contains(CodeFlags::RUNTIME));
+        assert_eq!(signature.entitlements().unwrap(), None);
+    }
+}
+
 /// A person at a terminal is asked, and what is typed does not appear.
 #[test]
 fn a_password_is_asked_for_at_a_terminal_and_not_echoed() {
