@@ -3,6 +3,7 @@
 //! [`plan`] walks the bundle once, refuses what cannot be sealed before a byte is written, and decides each signature.
 //! [`execute`] follows the plan in place, deepest first, in a tree that nobody else uses yet.
 
+mod admission;
 mod constraint;
 mod entitlements;
 mod error;
@@ -26,12 +27,13 @@ use serde::Serialize;
 
 use crate::macho::CodeFlags;
 
+pub use self::admission::check_entitlements;
 pub use self::constraint::{Constrained, Constraint};
 pub use self::entitlements::{Entitlements, GET_TASK_ALLOW, RESTRICTED};
 pub use self::error::SignError;
 pub use self::execute::{SignedBundle, SignedCode, execute};
 pub use self::identity::{Identity, IdentityError};
-pub use self::plan::{CodeKind, PlannedSignature, SignPlan, check_entitlements, embed_profiles, plan};
+pub use self::plan::{CodeKind, PlannedSignature, SignPlan, embed_profiles, plan};
 pub use self::profile::Profile;
 pub use self::requirement::Requirement;
 pub use self::scope::Scope;
