@@ -259,6 +259,7 @@ fn what_cannot_sign_is_refused_and_the_bundle_left_alone() {
         ("plain-key.pem", &[], "has no certificate"),
         ("several.pem", &[], "has several identities:\n  CN=Plain Signer, O=Example\n  CN=Other Signer"),
         ("ec.pem", &[], "only RSA can sign for now"),
+        ("ec-chain.p12", &from_env, "`CN=Signer below an EC Root, O=Example` in"),
         ("small.pem", &[], "2048"),
         ("server.pem", &[], "is not for signing code: its extended key usage is another"),
         ("expired.pem", &[], "expired on 2021-01-01T00:00:00Z"),
