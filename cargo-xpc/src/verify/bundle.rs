@@ -8,10 +8,11 @@ use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
 
 use super::VerifyError;
-use super::code::{self, Bound, Identities, short};
+use super::code::{self, Bound, Identities, Identity, short};
 use super::report::{Finding, Report, Severity, Unchecked, What};
+use super::requirement::{Requirement, Truth};
 use super::rules::may_be_omitted;
-use super::seal::{Entry, Seal, cdhashes};
+use super::seal::{Entry, Seal};
 use crate::anatomy::{Anatomy, Versions, is_allowed_target, is_file, is_folder};
 use crate::macho::{Content, FileKind, MachFile, sniff};
 
@@ -99,8 +100,12 @@ impl<'a> Verifier<'a> {
         let executable = anatomy.executable();
         let identities = match &executable {
             Some(executable) if is_file(executable)? => {
-                let bound =
-                    Bound { info: &anatomy.info_bytes, resources: seal.as_deref(), identifier: anatomy.identifier() };
+                let bound = Bound {
+                    info_bytes: &anatomy.info_bytes,
+                    info: &anatomy.info,
+                    resources: seal.as_deref(),
+                    identifier: anatomy.identifier(),
+                };
                 let data = fs_err::read(executable)?;
                 let path = self.relative(executable);
                 code::check(&mut self.report, &path, &data, Some(&bound))
@@ -263,28 +268,48 @@ impl<'a> Verifier<'a> {
         };
         // Where there is no identity, the reason was found already.
         let Some(identities) = identities else { return };
-        let text =
-            |hashes: &[crate::macho::CdHash]| hashes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let all: Vec<_> = identities.concat();
-        match &entry.cdhash {
-            Some(expected) if all.iter().any(|hash| hash.0.as_slice() == expected.as_slice()) => {}
-            Some(expected) => self.find(path, What::NestedDiffers, short(expected), text(&all)),
-            None if entry.requirement.is_none() => self.find(path, What::NestedUnsealed, "", ""),
-            None => {}
+        if let Some(expected) = &entry.cdhash {
+            let mut all = identities.iter().flat_map(|identity| &identity.cdhashes);
+            if !all.any(|hash| hash.0.as_slice() == expected.as_slice()) {
+                let found: Vec<_> = identities.iter().map(Identity::describe).collect();
+                self.find(path, What::NestedDiffers, short(expected), found.join("; "));
+            }
+        } else if entry.requirement.is_none() {
+            self.find(path, What::NestedUnsealed, "", "");
         }
-        let Some(requirement) = &entry.requirement else { return };
-        match cdhashes(requirement) {
-            Some(allowed) => {
-                for slice in &identities {
-                    if !slice.iter().any(|hash| allowed.contains(&hash.to_string())) {
-                        self.find(path, What::NestedDiffers, requirement, text(slice));
+        let Some(text) = &entry.requirement else { return };
+        match Requirement::from_text(text) {
+            Ok(requirement) => self.judge(path, &requirement, &identities),
+            Err(error) => self.find(path, What::RequirementDamaged, text, error),
+        }
+    }
+
+    /// Every architecture under a requirement of the seal around it.
+    fn judge(&mut self, path: &Utf8Path, requirement: &Requirement, identities: &Identities) {
+        for identity in identities {
+            match identity.judge(requirement) {
+                Truth::Satisfied => {}
+                Truth::Failed => self.find(path, What::NestedDiffers, requirement, identity.describe()),
+                Truth::Undecided(why) => {
+                    let what = format!("its requirement in the seal is not decided: {why}: {requirement}");
+                    let unchecked = Unchecked { path: path.to_owned(), what };
+                    if !self.report.unchecked.contains(&unchecked) {
+                        self.report.unchecked.push(unchecked);
                     }
                 }
             }
-            None => self.report.unchecked.push(Unchecked {
-                path: path.to_owned(),
-                what: format!("its requirement in the seal is not evaluated by this version: {requirement}"),
-            }),
+        }
+    }
+
+    /// The code that was asked about, under the requirement that whoever asks has.
+    pub(super) fn ask(&mut self, requirement: &Requirement, identities: Option<&Identities>) {
+        let path = Utf8Path::new("");
+        for identity in identities.into_iter().flatten() {
+            match identity.judge(requirement) {
+                Truth::Satisfied => {}
+                Truth::Failed => self.find(path, What::RequirementFailed, requirement, identity.describe()),
+                Truth::Undecided(why) => self.find(path, What::RequirementUndecided, requirement, why),
+            }
         }
     }
 

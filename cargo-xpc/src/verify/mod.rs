@@ -2,13 +2,18 @@
 //!
 //! This room shares no code with `sign` and knows nothing of how a bundle was signed: it reads what is on disk. It stops at the first
 //! thing that it cannot read, and lists everything that it can read and that is not as sealed.
-//! Certificates are another matter: where a signature carries one, [`Report::unchecked`] says that nobody looked at it.
+//! Certificates are judged as far as they are there: [`Signer::anchor`] says whose root stands behind them, and nobody's root is refused.
 
 mod bundle;
+mod certificate;
+mod cms;
 mod code;
+mod key;
 mod report;
+mod requirement;
 mod rules;
 mod seal;
+mod time;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
@@ -17,7 +22,10 @@ use crate::anatomy::{Anatomy, AnatomyError, Versions};
 use crate::exit::{Coded, Exit};
 use crate::macho::{Content, sniff};
 
-pub use self::report::{Finding, Report, Severity, Unchecked, Verdict, VerifiedCode, What};
+pub use self::report::{
+    Anchor, CertificateInfo, Finding, Report, Severity, Signer, Timestamp, Unchecked, Verdict, VerifiedCode, What,
+};
+pub use self::requirement::{Requirement, RequirementError};
 
 /// Why a bundle could not be read at all.
 #[derive(Debug, Error)]
@@ -32,6 +40,14 @@ pub enum VerifyError {
     /// Bundles in bundles beyond reason.
     #[error("`{0}` is nested deeper than {limit} bundles", limit = bundle::MAX_DEPTH)]
     TooDeep(Utf8PathBuf),
+    /// What was given as a requirement is none.
+    #[error("the requirement `{argument}` {error}")]
+    Requirement {
+        /// As it was given.
+        argument: String,
+        /// What is wrong with it.
+        error: RequirementError,
+    },
     /// A name that is not UTF-8.
     #[error("`{0}` is not valid UTF-8; a seal names files in UTF-8")]
     NotUtf8(String),
@@ -55,23 +71,48 @@ impl Coded for VerifyError {
     }
 }
 
+/// The requirement that an argument stands for: text after `=`, or the name of a file with text or with a blob, as `codesign -R` takes
+/// it. Text without the mark is taken too, where no file has that name.
+///
+/// # Errors
+/// Where it is no requirement, or the file cannot be read.
+pub fn requirement(argument: &str) -> Result<Requirement, VerifyError> {
+    let wrong = |error| VerifyError::Requirement { argument: argument.to_owned(), error };
+    let path = Utf8Path::new(argument);
+    if !argument.starts_with('=') && path.is_file() {
+        return Requirement::from_file(&fs_err::read(path)?).map_err(wrong);
+    }
+    Requirement::from_text(argument).map_err(wrong)
+}
+
 /// Reads the bundle at `root` back.
 ///
 /// # Errors
 /// Where something cannot be read, or is no bundle. What is not as sealed is no error but a [`Finding`].
 pub fn verify(root: &Utf8Path) -> Result<Report, VerifyError> {
+    verify_against(root, None)
+}
+
+/// Reads the bundle at `root` back, and asks whether its main code satisfies `requirement`, as `codesign --verify -R` does.
+///
+/// # Errors
+/// Where something cannot be read, or is no bundle. What is not as sealed or as required is no error but a [`Finding`].
+pub fn verify_against(root: &Utf8Path, requirement: Option<&Requirement>) -> Result<Report, VerifyError> {
     let mut verifier = bundle::Verifier::new(root);
-    if let Some(versions) = Versions::find(root)? {
-        verifier.framework(Utf8Path::new(""), &versions, 0)?;
-        return Ok(verifier.report);
+    let identities = if let Some(versions) = Versions::find(root)? {
+        verifier.framework(Utf8Path::new(""), &versions, 0)?
+    } else {
+        let anatomy = Anatomy::read(root)?;
+        if let Some(executable) = anatomy.executable()
+            && let Ok(Content::Elf(machine)) = bundle::start_of(&executable).map(|start| sniff(&start))
+        {
+            verifier.report.elf = Some(machine);
+            return Ok(verifier.report);
+        }
+        verifier.bundle(Utf8Path::new(""), &anatomy, 0)?
+    };
+    if let Some(requirement) = requirement {
+        verifier.ask(requirement, identities.as_ref());
     }
-    let anatomy = Anatomy::read(root)?;
-    if let Some(executable) = anatomy.executable()
-        && let Ok(Content::Elf(machine)) = bundle::start_of(&executable).map(|start| sniff(&start))
-    {
-        verifier.report.elf = Some(machine);
-        return Ok(verifier.report);
-    }
-    verifier.bundle(Utf8Path::new(""), &anatomy, 0)?;
     Ok(verifier.report)
 }

@@ -65,10 +65,100 @@ pub struct VerifiedCode {
     pub flags: CodeFlags,
     /// Whether no certificate stands behind the signature.
     pub ad_hoc: bool,
-    /// The signer's team.
+    /// The signer's team, as the code says.
     pub team_id: Option<String>,
     /// The identity of each architecture.
     pub architectures: Vec<(Arch, CdHash)>,
+    /// What later versions of the code are recognised by, where the signature states it.
+    pub requirement: Option<String>,
+    /// Who signed; `None` where the signature is ad hoc.
+    pub signer: Option<Signer>,
+}
+
+/// Who signed code, by the certificates that the signature carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Signer {
+    /// The name in the signer's certificate.
+    pub common_name: Option<String>,
+    /// The team in the signer's certificate, which is its organizational unit.
+    pub team_id: Option<String>,
+    /// Whose root stands at the end of the chain.
+    pub anchor: Anchor,
+    /// From the signer up.
+    pub chain: Vec<CertificateInfo>,
+    /// When the signer says to have signed.
+    pub signing_time: Option<String>,
+    /// When somebody else says that the signature was there.
+    pub timestamp: Option<Timestamp>,
+}
+
+/// Whose root stands at the end of a chain. Nothing but Apple's is known here, and none but Apple's is refused for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Anchor {
+    /// One of Apple's roots, told by its fingerprint.
+    Apple,
+    /// The certificate signs itself, and nobody vouches for it.
+    SelfSigned,
+    /// Somebody else's root.
+    Private,
+    /// The root is not among the certificates of the signature.
+    Incomplete,
+}
+
+/// A certificate in short. Dates are written as in ISO 8601.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CertificateInfo {
+    /// Its common name, or its whole name where it has none.
+    pub subject: String,
+    /// Its fingerprint.
+    pub sha256: String,
+    /// When its validity begins.
+    pub not_before: String,
+    /// When its validity ends.
+    pub not_after: String,
+}
+
+/// A time stamp (RFC 3161).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Timestamp {
+    /// When it was made, as in ISO 8601.
+    pub time: String,
+    /// By whom.
+    pub authority: String,
+    /// Whose root stands at the end of its chain.
+    pub anchor: Anchor,
+    /// From the authority up.
+    pub chain: Vec<CertificateInfo>,
+}
+
+impl fmt::Display for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.common_name.as_deref().unwrap_or("a certificate without a name"))?;
+        if let Some(team) = &self.team_id {
+            write!(f, ", team {team}")?;
+        }
+        let above: Vec<&str> = self.chain.iter().skip(1).map(|certificate| certificate.subject.as_str()).collect();
+        match self.anchor {
+            Anchor::Apple => write!(f, "; below {}", above.join(", "))?,
+            Anchor::SelfSigned => f.write_str("; self-signed: nobody vouches for it")?,
+            Anchor::Private => write!(f, "; below {}, which is not Apple's", above.join(", "))?,
+            Anchor::Incomplete => {
+                if !above.is_empty() {
+                    write!(f, "; below {}", above.join(", "))?;
+                }
+                f.write_str("; without its root")?;
+            }
+        }
+        match (&self.timestamp, &self.signing_time) {
+            (Some(stamp), _) => write!(f, "; time stamp {} by {}", stamp.time, stamp.authority),
+            (None, Some(time)) => write!(f, "; no time stamp; signed {time}, says the signer"),
+            (None, None) => f.write_str("; no time stamp"),
+        }
+    }
 }
 
 /// One thing that is not as it should be.
@@ -162,6 +252,16 @@ pub enum What {
     UnsealedRoot,
     StrayFile,
     Framework,
+    CmsDamaged,
+    CmsBroken,
+    CmsDirectories,
+    CertificateUnsound,
+    TimestampUnsound,
+    SignersDiffer,
+    TeamDiffers,
+    RequirementDamaged,
+    RequirementFailed,
+    RequirementUndecided,
 }
 
 impl What {
@@ -199,6 +299,16 @@ impl What {
             Self::UnsealedRoot => "stands at the root of a bundle, where nothing is sealed",
             Self::StrayFile => "stands beside the seal, where nothing is sealed",
             Self::Framework => "is no sound framework",
+            Self::CmsDamaged => "the CMS signature cannot be read",
+            Self::CmsBroken => "the CMS signature does not hold",
+            Self::CmsDirectories => "the CMS signature is over other code directories",
+            Self::CertificateUnsound => "the certificates do not hold",
+            Self::TimestampUnsound => "the time stamp does not hold",
+            Self::SignersDiffer => "the architectures are signed by different certificates",
+            Self::TeamDiffers => "the signature names another team than its certificate",
+            Self::RequirementDamaged => "a requirement cannot be read",
+            Self::RequirementFailed => "does not satisfy a requirement",
+            Self::RequirementUndecided => "a requirement cannot be decided here",
         }
     }
 }

@@ -91,28 +91,3 @@ impl Entry {
         }
     }
 }
-
-/// The hashes in a requirement of the form that seals write for ad-hoc code, `cdhash H"…" or cdhash H"…"`; `None` for any other.
-pub(super) fn cdhashes(requirement: &str) -> Option<Vec<String>> {
-    let hash = |term: &str| {
-        let hash = term.trim().strip_prefix("cdhash")?.trim().strip_prefix("H\"")?.strip_suffix('"')?;
-        (hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| hash.to_ascii_lowercase())
-    };
-    // apple-codesign writes parentheses around nested alternatives; they change nothing where all is `or`.
-    requirement.replace(['(', ')'], " ").split(" or ").map(hash).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requirements_of_ad_hoc_code_are_read() {
-        let (a, b) = ("0".repeat(40), "AB".repeat(20));
-        let list = |text: String| cdhashes(&text);
-        assert_eq!(list(format!("cdhash H\"{a}\"")), Some(vec![a.clone()]));
-        assert_eq!(list(format!("(cdhash H\"{a}\") or (cdhash H\"{b}\")")), Some(vec![a.clone(), b.to_lowercase()]));
-        assert_eq!(list(format!("cdhash H\"{a}\" or anchor apple")), None);
-        assert_eq!(list("anchor apple generic".to_owned()), None);
-    }
-}
