@@ -197,8 +197,8 @@ impl Check<'_> {
                 return None;
             }
         };
-        for (what, expected, found) in &authority.findings {
-            self.find(*what, expected, found);
+        for cms::Remark { severity, what, expected, found } in &authority.remarks {
+            self.push(*severity, *what, expected.clone(), found.clone());
         }
         // Only Apple says which team a certificate is of; in another's, the same field is free text.
         let team = authority.signer.team_id.as_deref();

@@ -74,6 +74,18 @@ impl Message {
         values(self.signer.unsigned_attrs.as_ref()?.as_slice(), oid)
     }
 
+    /// The kinds of attributes that the signature does not cover.
+    pub(super) fn unsigned_kinds(&self) -> Vec<ObjectIdentifier> {
+        let attributes = self.signer.unsigned_attrs.as_ref().map(|attributes| attributes.as_slice());
+        attributes.unwrap_or_default().iter().map(|attribute| attribute.oid).collect()
+    }
+
+    /// The names of the certificates that stand in no chain.
+    pub(super) fn unused(&self, chain: &Chain) -> Vec<String> {
+        let used: Vec<_> = chain.certificates.iter().map(Certificate::sha256).collect();
+        self.certificates.iter().filter(|it| !used.contains(&it.sha256())).map(Certificate::name).collect()
+    }
+
     /// The certificate whose key is said to have signed.
     fn leaf(&self) -> Option<&Certificate> {
         self.certificates.iter().find(|certificate| match &self.signer.sid {
@@ -93,6 +105,9 @@ impl Message {
     /// What does not hold in the signature of `signer` on `content`.
     pub(super) fn problems(&self, signer: &Certificate, content: &[u8]) -> Result<Vec<String>, String> {
         let mut problems = Vec::new();
+        if !self.data.digest_algorithms.iter().any(|algorithm| algorithm.oid == self.signer.digest_alg.oid) {
+            problems.push("its hash is not among those that it announces".to_owned());
+        }
         let signed = match &self.signer.signed_attrs {
             None => content.to_vec(),
             Some(attributes) => {

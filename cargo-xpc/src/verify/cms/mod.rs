@@ -14,7 +14,7 @@ use plist::Value;
 
 use self::message::Message;
 use super::certificate::{CODE_SIGNING, Certificate, Chain, is_apple_root};
-use super::report::{Anchor, CertificateInfo, Signer, What};
+use super::report::{Anchor, CertificateInfo, Severity, Signer, What};
 use super::time;
 use crate::macho::{CodeDirectory, HashKind};
 use crate::property_list;
@@ -32,16 +32,27 @@ pub(super) struct Authority {
     /// For the report.
     pub signer: Signer,
     pub chain: Chain,
-    /// What is wrong: the kind, what is due, what is there.
-    pub findings: Vec<(What, String, String)>,
+    pub remarks: Vec<Remark>,
+}
+
+/// What is not as it should be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Remark {
+    pub severity: Severity,
+    pub what: What,
+    pub expected: String,
+    pub found: String,
 }
 
 /// Reads the CMS signature on `directories`, each with its blob, the first of them first.
 pub(super) fn read(bytes: &[u8], directories: &[(&CodeDirectory, &[u8])]) -> Result<Authority, String> {
     let message = Message::parse(bytes)?;
     let (_, first) = directories.first().ok_or("there is no code directory")?;
-    let mut findings = Vec::new();
-    let mut find = |what, expected: &str, found: String| findings.push((what, expected.to_owned(), found));
+    let mut remarks = Vec::new();
+    let mut remark = |severity, what, expected: &str, found: String| {
+        remarks.push(Remark { severity, what, expected: expected.to_owned(), found });
+    };
+    let mut find = |what, expected: &str, found| remark(Severity::Error, what, expected, found);
     if message.trailing > 0 {
         find(What::UnsealedBytes, "nothing after the CMS signature", format!("{} bytes", message.trailing));
     }
@@ -74,6 +85,17 @@ pub(super) fn read(bytes: &[u8], directories: &[(&CodeDirectory, &[u8])]) -> Res
     for problem in broken.into_iter().chain(chain.problems(CODE_SIGNING, at)) {
         find(What::CertificateUnsound, "", problem);
     }
+    // Nothing covers what stands outside of the signed attributes, and macOS takes certificates as hints.
+    let mut warn = |what, expected: &str, found| remark(Severity::Warning, what, expected, found);
+    for name in message.unused(&chain) {
+        warn(What::CertificateUnused, "", name);
+    }
+    for name in stamp.iter().flat_map(|stamp| &stamp.unused) {
+        warn(What::CertificateUnused, "", format!("{name}, of the time stamp"));
+    }
+    for kind in message.unsigned_kinds().into_iter().filter(|kind| *kind != timestamp::TOKEN) {
+        warn(What::UnsealedBytes, "no attributes but the time stamp", format!("one of kind {kind}"));
+    }
     let signer = Signer {
         common_name: leaf.subject("subject.CN"),
         team_id: leaf.subject("subject.OU"),
@@ -82,7 +104,7 @@ pub(super) fn read(bytes: &[u8], directories: &[(&CodeDirectory, &[u8])]) -> Res
         signing_time: signing_time.map(time::iso),
         timestamp: stamp.map(|stamp| stamp.info),
     };
-    Ok(Authority { signer, chain, findings })
+    Ok(Authority { signer, chain, remarks })
 }
 
 /// The time in an attribute, in seconds since 1970.
@@ -187,3 +209,6 @@ fn hex(hashes: &[Vec<u8>]) -> String {
     let hash = |hash: &Vec<u8>| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     hashes.iter().map(hash).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use crate::verify::report::Timestamp;
 use crate::verify::time;
 
 /// Where it stands, outside of what the signature covers: it is younger than the signature.
-const TOKEN: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.14");
+pub(super) const TOKEN: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.14");
 const TST_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.1.4");
 
 pub(super) struct Stamp {
@@ -20,6 +20,8 @@ pub(super) struct Stamp {
     /// Seconds since 1970.
     pub seconds: i64,
     pub problems: Vec<String>,
+    /// Certificates that it carries for nothing.
+    pub unused: Vec<String>,
 }
 
 /// The time stamp on the signature of `message`, if there is one.
@@ -42,6 +44,9 @@ fn stamp(token: &[u8], signature: &[u8]) -> Result<Stamp, String> {
     let hash = hash.ok_or_else(|| format!("its hash {} is not known here", imprint.hash_algorithm.oid))?;
     let seconds = time::seconds_of(info.gen_time.to_date_time());
     let (chain, mut problems) = token.chain()?;
+    if token.trailing > 0 {
+        problems.push(format!("{} bytes after it", token.trailing));
+    }
     if imprint.hashed_message.as_bytes() != hash.digest(signature) {
         problems.push("it is on another signature".to_owned());
     }
@@ -54,5 +59,5 @@ fn stamp(token: &[u8], signature: &[u8]) -> Result<Stamp, String> {
         anchor: anchor(&chain),
         chain: chain.certificates.iter().map(describe).collect(),
     };
-    Ok(Stamp { info, seconds, problems })
+    Ok(Stamp { info, seconds, problems, unused: token.unused(&chain) })
 }
