@@ -1,5 +1,6 @@
 //! Signing, reading back and inspecting, on real Mach-O files.
 
+mod apple;
 mod command;
 mod embedding;
 mod fixture;
