@@ -62,7 +62,8 @@ pub fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
             Ok(Exit::Ok.into())
         }
         Verdict::Invalid => {
-            ui.out(format_args!("{}: not as sealed ({} findings)", args.bundle, report.errors().count()));
+            let asked = if requirement.is_some() { " or as required" } else { "" };
+            ui.out(format_args!("{}: not as sealed{asked} ({} findings)", args.bundle, report.errors().count()));
             Ok(Exit::No.into())
         }
         Verdict::NotSigned => {

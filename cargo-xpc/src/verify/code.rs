@@ -5,7 +5,7 @@ use plist::Dictionary;
 
 use super::certificate::Chain;
 use super::cms;
-use super::report::{Anchor, Finding, Report, Severity, Signer, Unchecked, VerifiedCode, What};
+use super::report::{Anchor, Finding, Report, Severity, Signer, VerifiedCode, What};
 use super::requirement::{Code, Purpose, Requirement, Truth, read_set};
 use crate::macho::{
     Arch, CdHash, CodeDirectory, CodeFlags, Container, ExecSegmentFlags, FileKind, MachFile, Signature, Slice, slot,
@@ -200,6 +200,17 @@ impl Check<'_> {
         for cms::Remark { severity, what, expected, found } in &authority.remarks {
             self.push(*severity, *what, expected.clone(), found.clone());
         }
+        // What the last certificate says is then its own word.
+        let signer = &authority.signer;
+        for (whose, anchor, chain) in std::iter::once(("its certificates", signer.anchor, &signer.chain))
+            .chain(signer.timestamp.iter().map(|stamp| ("those of its time stamp", stamp.anchor, &stamp.chain)))
+        {
+            if let (Anchor::Incomplete, Some(last)) = (anchor, chain.last()) {
+                let what =
+                    format!("the root of {whose} is not there, so nobody's signature on `{}` is checked", last.subject);
+                self.report.leave(self.path, what);
+            }
+        }
         // Only Apple says which team a certificate is of; in another's, the same field is free text.
         let team = authority.signer.team_id.as_deref();
         if authority.signer.anchor == Anchor::Apple {
@@ -237,11 +248,7 @@ impl Check<'_> {
             Truth::Satisfied => {}
             Truth::Failed => self.find(What::RequirementFailed, format!("its own, {text}"), identity.describe()),
             Truth::Undecided(why) => {
-                let what = format!("its own requirement is not decided: {why}: {text}");
-                let unchecked = Unchecked { path: self.path.to_owned(), what };
-                if !self.report.unchecked.contains(&unchecked) {
-                    self.report.unchecked.push(unchecked);
-                }
+                self.report.leave(self.path, format!("its own requirement is not decided: {why}: {text}"));
             }
         }
         Some(text)

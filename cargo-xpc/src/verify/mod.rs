@@ -8,7 +8,9 @@ mod bundle;
 mod certificate;
 mod cms;
 mod code;
+mod file;
 mod key;
+mod open;
 mod report;
 mod requirement;
 mod rules;
@@ -20,7 +22,7 @@ use thiserror::Error;
 
 use crate::anatomy::{Anatomy, AnatomyError, Versions};
 use crate::exit::{Coded, Exit};
-use crate::macho::{Content, sniff};
+use crate::macho::Content;
 
 pub use self::report::{
     Anchor, CertificateInfo, Finding, Report, Severity, Signer, Timestamp, Unchecked, Verdict, VerifiedCode, What,
@@ -40,6 +42,9 @@ pub enum VerifyError {
     /// Bundles in bundles beyond reason.
     #[error("`{0}` is nested deeper than {limit} bundles", limit = bundle::MAX_DEPTH)]
     TooDeep(Utf8PathBuf),
+    /// Folders in folders beyond reason.
+    #[error("below `{0}`, folders are nested deeper than {limit}", limit = bundle::MAX_FOLDERS)]
+    TooManyFolders(Utf8PathBuf),
     /// What was given as a requirement is none.
     #[error("the requirement `{argument}` {error}")]
     Requirement {
@@ -99,20 +104,17 @@ pub fn verify(root: &Utf8Path) -> Result<Report, VerifyError> {
 /// Where something cannot be read, or is no bundle. What is not as sealed or as required is no error but a [`Finding`].
 pub fn verify_against(root: &Utf8Path, requirement: Option<&Requirement>) -> Result<Report, VerifyError> {
     let mut verifier = bundle::Verifier::new(root);
-    let identities = if let Some(versions) = Versions::find(root)? {
+    let main = if let Some(versions) = Versions::find(root)? {
         verifier.framework(Utf8Path::new(""), &versions, 0)?
     } else {
         let anatomy = Anatomy::read(root)?;
         if let Some(executable) = anatomy.executable()
-            && let Ok(Content::Elf(machine)) = bundle::start_of(&executable).map(|start| sniff(&start))
+            && bundle::is_inside(&executable)?
+            && let Content::Elf(machine) = open::Opened::open(&executable)?.sniff()
         {
-            verifier.report.elf = Some(machine);
-            return Ok(verifier.report);
+            return Ok(Report { bundle: root.to_owned(), elf: Some(machine), ..Report::default() });
         }
         verifier.bundle(Utf8Path::new(""), &anatomy, 0)?
     };
-    if let Some(requirement) = requirement {
-        verifier.ask(requirement, identities.as_ref());
-    }
-    Ok(verifier.report)
+    verifier.finish(main, requirement)
 }

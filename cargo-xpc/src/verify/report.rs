@@ -8,12 +8,12 @@ use serde::Serialize;
 use crate::macho::{Arch, CdHash, CodeFlags};
 
 /// Everything that was read, and everything that is not as sealed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Report {
     /// The bundle.
     pub bundle: Utf8PathBuf,
-    /// The code that was read, deepest first.
+    /// The code that was read: each bundle's own before what is in it.
     pub code: Vec<VerifiedCode>,
     /// What is not as sealed.
     pub findings: Vec<Finding>,

@@ -26,7 +26,7 @@ pub(super) struct OldEntry {
 }
 
 /// An entry of the second version.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Entry {
     pub sha1: Option<Vec<u8>>,
     pub sha256: Option<Vec<u8>>,

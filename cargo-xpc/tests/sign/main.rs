@@ -12,3 +12,4 @@ mod peers;
 mod refusals;
 mod requests;
 mod third_party;
+mod verifying;
