@@ -3,13 +3,13 @@
 //! The folders are walked first, which tells what there is and what the seals say of it; then all files are read and hashed in parallel,
 //! each once; then the results are put together in the order of the walk, so that a report does not depend on who was first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
 use super::VerifyError;
-use super::code::Identities;
+use super::code::{Identities, short};
 use super::file::{Done, FileJob, Job, compare};
 use super::open;
 use super::report::{Report, What};
@@ -123,9 +123,9 @@ impl<'a> Verifier<'a> {
             return Err(VerifyError::TooDeep(path.to_owned()));
         }
         if anatomy.has_contents() {
-            for (name, _) in self.list(path)? {
+            for (name, kind) in self.list(path)? {
                 if name != "Contents" && name != ".DS_Store" {
-                    self.find(&path.join(name), What::UnsealedRoot, "", "");
+                    self.find(&path.join(name), What::UnsealedRoot, "", kind_name(kind));
                 }
             }
         }
@@ -135,7 +135,7 @@ impl<'a> Verifier<'a> {
         if is_folder(&self.root.join(&signature))? {
             for (name, kind) in self.list(&signature)? {
                 if !kind.is_file() || !SIGNATURE_FILES.contains(&name.as_str()) {
-                    self.find(&signature.join(name), What::StrayFile, "", "");
+                    self.find(&signature.join(name), What::StrayFile, "", kind_name(kind));
                 }
             }
             if is_file(&anatomy.code_resources())? {
@@ -174,11 +174,14 @@ impl<'a> Verifier<'a> {
 
     /// What the seal names and the walk did not meet.
     fn missing(&mut self, open: &Open) {
-        let required = open.seal.files2.iter().filter(|(_, entry)| !entry.optional).map(|(name, _)| name);
-        let old = open.seal.files.iter().filter(|(_, entry)| !entry.optional).map(|(name, _)| name);
-        let missing: BTreeSet<&String> = required.chain(old).filter(|name| !open.seen.contains(*name)).collect();
-        for name in missing {
-            self.find(&open.content.join(name), What::FileMissing, "", "");
+        let old = open.seal.files.iter().filter(|(_, entry)| !entry.optional);
+        let old = old.map(|(name, entry)| (name, format!("a file {}", short(&entry.sha1))));
+        let required = open.seal.files2.iter().filter(|(_, entry)| !entry.optional);
+        let required = required.map(|(name, entry)| (name, entry.to_string()));
+        let mut missing: BTreeMap<&String, String> = old.chain(required).collect();
+        missing.retain(|name, _| !open.seen.contains(*name));
+        for (name, expected) in missing {
+            self.find(&open.content.join(name), What::FileMissing, expected, "nothing");
         }
     }
 
@@ -238,7 +241,7 @@ impl<'a> Verifier<'a> {
         }
         match entry {
             None if omit => {}
-            None => self.find(path, What::FileAdded, "", ""),
+            None => self.find(path, What::FileAdded, "", format!("a symlink to {target}")),
             Some(entry) => match &entry.symlink {
                 Some(expected) if *expected == target => {}
                 Some(expected) => self.find(path, What::SymlinkChanged, expected, target),
@@ -283,12 +286,12 @@ impl<'a> Verifier<'a> {
                     self.find(&inner, What::SymlinkChanged, expected, target.to_string_lossy());
                 }
             } else if name != "Versions" && name != ".DS_Store" {
-                self.find(&inner, What::UnsealedRoot, "a symlink into Versions/Current", "something else");
+                self.find(&inner, What::UnsealedRoot, "a symlink into Versions/Current", kind_name(kind));
             }
         }
         for (name, kind) in self.list(&path.join("Versions"))? {
             if !kind.is_dir() && name != "Current" && name != ".DS_Store" {
-                self.find(&path.join("Versions").join(name), What::Framework, "a version", "something else");
+                self.find(&path.join("Versions").join(name), What::Framework, "a version", kind_name(kind));
             }
         }
         if versions.current.is_none() {
@@ -329,6 +332,18 @@ impl<'a> Verifier<'a> {
         }
         entries.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(entries)
+    }
+}
+
+fn kind_name(kind: std::fs::FileType) -> &'static str {
+    if kind.is_dir() {
+        "a folder"
+    } else if kind.is_symlink() {
+        "a symlink"
+    } else if kind.is_file() {
+        "a file"
+    } else {
+        "something else"
     }
 }
 

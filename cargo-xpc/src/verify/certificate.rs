@@ -275,7 +275,7 @@ pub(super) mod tests {
     pub const IDENTITY: &[u8] = include_bytes!("../../tests/fixtures/identity/third-party.cer");
 
     pub fn apple(known: apple_codesign::KnownCertificate) -> Certificate {
-        Certificate::parse(&known.as_ref().constructed_data().to_vec()).unwrap()
+        Certificate::parse(known.as_ref().constructed_data()).unwrap()
     }
 
     pub fn apple_root() -> Certificate {

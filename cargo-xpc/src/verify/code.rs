@@ -1,6 +1,6 @@
 //! One Mach-O file against its own signature.
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use plist::Dictionary;
 
 use super::certificate::Chain;
@@ -170,8 +170,8 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn push(&mut self, severity: Severity, what: What, expected: String, found: String) {
-        let path: Utf8PathBuf = self.path.to_owned();
-        self.report.findings.push(Finding { path, place: self.place.clone(), what, severity, expected, found });
+        let finding = Finding::new(self.path.to_owned(), self.place.clone(), what, severity, (expected, found));
+        self.report.findings.push(finding);
     }
 
     fn find(&mut self, what: What, expected: impl ToString, found: impl ToString) {

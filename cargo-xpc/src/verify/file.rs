@@ -80,14 +80,14 @@ impl FileJob {
         };
         let Some(hashes) = hashes else {
             if expects_hash {
-                report.find(path, What::FileAdded, "", "");
+                report.find(path, What::FileAdded, "", "a file");
             }
             return Ok(());
         };
         let mut differs = None;
         if let Some(entry) = entry.as_ref().filter(|_| !nested) {
             if entry.symlink.is_some() || entry.cdhash.is_some() || (entry.sha1.is_none() && entry.sha256.is_none()) {
-                report.find(path, What::KindChanged, "something that is sealed otherwise", "a file");
+                report.find(path, What::KindChanged, entry, "a file");
                 return Ok(());
             }
             let pairs = [(&entry.sha256, &hashes.sha256), (&entry.sha1, &hashes.sha1)];
@@ -95,7 +95,7 @@ impl FileJob {
                 .into_iter()
                 .find_map(|(due, found)| due.as_ref().filter(|due| *due != found).map(|due| (due, found)));
         } else if expects_hash {
-            report.find(path, What::FileAdded, "", "");
+            report.find(path, What::FileAdded, "", "a file");
         }
         if let Some(old) = old.as_ref().filter(|old| **old != hashes.sha1) {
             differs = differs.or(Some((old, &hashes.sha1)));
@@ -120,7 +120,7 @@ impl FileJob {
 /// Code in a place for code, against the identity that the seal gives it.
 pub(super) fn compare(report: &mut Report, entry: Option<&Entry>, path: &Utf8Path, identities: Option<&Identities>) {
     let Some(entry) = entry else {
-        report.find(path, What::FileAdded, "", "");
+        report.find(path, What::FileAdded, "", "code");
         return;
     };
     // Where there is no identity, the reason was found already.
@@ -152,9 +152,8 @@ pub(super) fn compare(report: &mut Report, entry: Option<&Entry>, path: &Utf8Pat
 
 impl Report {
     pub(super) fn find(&mut self, path: &Utf8Path, what: What, expected: impl ToString, found: impl ToString) {
-        let path = if path.as_str().is_empty() { Utf8PathBuf::from(".") } else { path.to_owned() };
-        let (expected, found) = (expected.to_string(), found.to_string());
-        self.findings.push(Finding { path, place: None, what, severity: Severity::Error, expected, found });
+        let text = (expected.to_string(), found.to_string());
+        self.findings.push(Finding::new(path.to_owned(), None, what, Severity::Error, text));
     }
 
     /// Notes what is not judged, once.

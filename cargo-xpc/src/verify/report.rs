@@ -180,19 +180,29 @@ pub struct Finding {
     pub found: String,
 }
 
+impl Finding {
+    /// With words of its kind for what is not said of this one.
+    pub(super) fn new(
+        path: Utf8PathBuf,
+        place: Option<String>,
+        what: What,
+        severity: Severity,
+        (expected, found): (String, String),
+    ) -> Self {
+        let (usual, unusual) = what.usual();
+        let or = |text: String, words: &str| if text.is_empty() { words.to_owned() } else { text };
+        let path = if path.as_str().is_empty() { Utf8PathBuf::from(".") } else { path };
+        Self { path, place, what, severity, expected: or(expected, usual), found: or(found, unusual) }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path)?;
         if let Some(place) = &self.place {
             write!(f, " ({place})")?;
         }
-        write!(f, ": {}", self.what.describe())?;
-        match (self.expected.as_str(), self.found.as_str()) {
-            ("", "") => Ok(()),
-            ("", found) => write!(f, ": {found}"),
-            (expected, "") => write!(f, ": expected {expected}"),
-            (expected, found) => write!(f, ": expected {expected}, found {found}"),
-        }
+        write!(f, ": {}: expected {}, found {}", self.what.describe(), self.expected, self.found)
     }
 }
 
@@ -266,6 +276,31 @@ pub enum What {
 }
 
 impl What {
+    /// What is due and what is there instead, where a finding says no more.
+    fn usual(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Damaged => ("something that can be read", "damage"),
+            Self::BlobUnsealed => ("a hash of it in the code directory", "none"),
+            Self::FlagsContradict => ("flags that fit", "others"),
+            Self::SealMissing => ("_CodeSignature/CodeResources", "none"),
+            Self::SealDamaged => ("a property list of files and rules", "something else"),
+            Self::FileMissing => ("what was sealed", "nothing"),
+            Self::FileAdded => ("nothing", "what the seal does not name"),
+            Self::FileOmitted => ("a seal", "a rule that leaves it out"),
+            Self::SymlinkOutside => ("a target in the bundle or among the system's", "another"),
+            Self::NestedUnsealed => ("a cdhash or a requirement", "neither"),
+            Self::UnsealedRoot => ("Contents alone", "something beside it"),
+            Self::StrayFile => ("the seal alone", "something beside it"),
+            Self::CmsDamaged => ("a signed message", "something else"),
+            Self::CmsBroken => ("a signature on the code directory by the signer's key", "another"),
+            Self::CmsDirectories => ("the hashes of all code directories", "others"),
+            Self::CertificateUnsound => ("certificates for signing code, each by the next", "others"),
+            Self::CertificateUnused => ("the chain alone", "another"),
+            Self::TimestampUnsound => ("a time stamp on this signature", "something else"),
+            _ => ("what was signed", "something else"),
+        }
+    }
+
     /// In words.
     pub fn describe(self) -> &'static str {
         match self {

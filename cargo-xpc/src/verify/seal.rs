@@ -1,9 +1,11 @@
 //! Reading `CodeResources`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use plist::{Dictionary, Value};
 
+use super::code::short;
 use super::rules::Rules;
 use crate::property_list;
 
@@ -34,6 +36,17 @@ pub(super) struct Entry {
     pub cdhash: Option<Vec<u8>>,
     pub requirement: Option<String>,
     pub optional: bool,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.symlink, &self.cdhash, self.sha256.as_ref().or(self.sha1.as_ref())) {
+            (Some(target), ..) => write!(f, "a symlink to {target}"),
+            (None, Some(cdhash), _) => write!(f, "code {}", short(cdhash)),
+            (None, None, Some(hash)) => write!(f, "a file {}", short(hash)),
+            (None, None, None) => f.write_str("what no hash is given of"),
+        }
+    }
 }
 
 impl Seal {
