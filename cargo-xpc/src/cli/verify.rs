@@ -11,14 +11,14 @@ use crate::verify::{self, Report, Severity, Verdict};
 /// Recompute every hash of a signed bundle and list what is not as sealed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exits 0 where everything is as sealed, 1 where something is not, or nothing is signed, or REQ is not
-satisfied. Signatures and their certificates have to hold as far as they are there; whose root stands
-at the end of the chain is said, and nobody's is refused.
+Exits 0 where everything is as sealed, and 1 where something is not, nothing is signed, or REQ is not satisfied. \
+Signatures and certificates have to hold as far as they are there; whose root stands at the end of a chain is said, and \
+nobody's is refused.
 
-REQ is Apple's language, as `codesign -R` and `csreq` take it: text after `=`, or a file with text or
-with a binary requirement. Text without `=` is taken as text where no file has that name:
+REQ is Apple's language, as `codesign -R` and `csreq` take it: text after `=`, or a file with text or with a binary \
+requirement. Text without `=` is taken as text where no file has that name:
   cargo xpc verify X.app -R '=identifier \"com.example.demo\" and anchor apple generic'
-What depends on a Mac (`anchor trusted`, `notarized`) is said to be undecided, and exits 1.")]
+What only a Mac can tell (`anchor trusted`, `notarized`) is said to be undecided, and exits 1.")]
 pub struct VerifyArgs {
     /// The bundle
     #[arg(value_name = "X.app")]
