@@ -36,6 +36,15 @@ pub(super) const TIME_STAMPING: ObjectIdentifier = ObjectIdentifier::new_unwrap(
 const ANY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 
 const COMMON_NAME: &str = "2.5.4.3";
+/// The extensions by which Apple marks developers' certificates: for development and distribution on iOS and macOS, and Developer ID.
+const DEVELOPER_MARKS: [&str; 5] = [
+    "1.2.840.113635.100.6.1.2",
+    "1.2.840.113635.100.6.1.4",
+    "1.2.840.113635.100.6.1.7",
+    "1.2.840.113635.100.6.1.12",
+    "1.2.840.113635.100.6.1.13",
+];
+
 /// The keys of `certificate[subject.…]`, with the attribute that each stands for.
 const SUBJECT: [(&str, &str); 9] = [
     ("subject.C", "2.5.4.6"),
@@ -123,6 +132,13 @@ impl Certificate {
     pub(super) fn has_policy(&self, oid: &[u8]) -> bool {
         let policies = self.decoded::<CertificatePolicies>("2.5.29.32").and_then(Result::ok);
         policies.is_some_and(|list| list.0.iter().any(|policy| policy.policy_identifier.as_bytes() == oid))
+    }
+
+    /// Whether this is a developer's certificate, which names the team as the organizational unit; that Apple issued it, the chain shows.
+    pub(super) fn is_apple_developer(&self) -> bool {
+        let marked =
+            |mark: &&str| ObjectIdentifier::new(mark).is_ok_and(|oid| self.extension(oid.as_bytes()).is_some());
+        DEVELOPER_MARKS.iter().any(|mark| marked(&mark))
     }
 
     pub(super) fn is_self_issued(&self) -> bool {
@@ -288,7 +304,7 @@ pub(super) mod tests {
         assert_eq!(certificate.name(), "Third Party (THIRDPARTY)");
         assert_eq!(certificate.subject("subject.OU").as_deref(), Some("THIRDPARTY"));
         assert_eq!(certificate.subject("subject.L"), None);
-        assert!(certificate.is_self_issued());
+        assert!(certificate.is_self_issued() && !certificate.is_apple_developer());
         assert_eq!(certificate.der, IDENTITY);
         assert_eq!(time::iso(certificate.validity().1), "2126-10-31T10:59:29Z");
     }

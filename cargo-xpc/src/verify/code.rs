@@ -12,6 +12,9 @@ use crate::macho::{
 };
 use crate::property_list;
 
+/// Changed pages that are listed one by one; a file that was replaced differs in all of them.
+const MAX_PAGES: usize = 32;
+
 /// What a bundle contributes to the signature of its main executable.
 pub(super) struct Bound<'a> {
     pub info_bytes: &'a [u8],
@@ -211,9 +214,10 @@ impl Check<'_> {
                 self.report.leave(self.path, what);
             }
         }
-        // Only Apple says which team a certificate is of; in another's, the same field is free text.
-        let team = authority.signer.team_id.as_deref();
-        if authority.signer.anchor == Anchor::Apple {
+        // Only Apple says which team a developer is of; in another's certificate, and in the App Store's own, the field is free text.
+        let developer = authority.chain.certificates.first().filter(|leaf| leaf.is_apple_developer());
+        if signer.anchor == Anchor::Apple && developer.is_some() {
+            let team = signer.team_id.as_deref();
             for stated in signature.directories.iter().filter_map(|directory| directory.team_id.as_deref()) {
                 if Some(stated) != team {
                     self.find(What::TeamDiffers, team.unwrap_or("none"), stated);
@@ -315,14 +319,23 @@ impl Check<'_> {
             self.find(What::PageCount, due, directory.pages);
         }
         let arch = self.place.take();
+        let at = |place: String| Some(format!("{}, {place}", arch.as_deref().unwrap_or_default()));
+        let mut changed = 0;
         for (index, page) in code.chunks(size).enumerate() {
             let Some(expected) = directory.page_hash(index) else { break };
             let found = directory.hash.digest(page);
-            if found != expected {
-                self.place =
-                    Some(format!("{}, page {index} at {:#x}", arch.as_deref().unwrap_or_default(), index * size));
+            if found == expected {
+                continue;
+            }
+            changed += 1;
+            if changed <= MAX_PAGES {
+                self.place = at(format!("page {index} at {:#x}", index * size));
                 self.find(What::PageChanged, short(expected), short(&found));
             }
+        }
+        if changed > MAX_PAGES {
+            self.place = at("more pages".to_owned());
+            self.find(What::PageChanged, "none", format!("{} more of {due} pages", changed - MAX_PAGES));
         }
         self.place = arch;
     }

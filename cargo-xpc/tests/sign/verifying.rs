@@ -267,6 +267,34 @@ fn code_that_fails_its_own_requirement_is_found() {
     assert_eq!(report.code[0].requirement.as_deref(), Some("identifier \"com.example.other\""));
 }
 
+/// A program that was replaced differs everywhere, and the list stays one that can be read.
+#[test]
+fn changed_pages_are_counted_where_there_are_many() {
+    let app = App::bare(TOOL_INTEL);
+    let path = app.path("MacOS/demo");
+    // Code enough for a few hundred pages, in the last segment.
+    edit(&path, |bytes| {
+        let linkedit = bytes.windows(11).position(|window| window == b"__LINKEDIT\0").unwrap();
+        let grown = 0x10_0000_u64;
+        for at in [linkedit + 24, linkedit + 40] {
+            let size = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+            bytes[at..at + 8].copy_from_slice(&(size + grown).to_le_bytes());
+        }
+        bytes.resize(bytes.len() + grown as usize, 7);
+    });
+    app.sign(&SignRequest::default());
+    assert_eq!(found(&verify(&app.root).unwrap()), []);
+    edit(&path, |bytes| {
+        let file = MachFile::parse(bytes).unwrap();
+        let code = file.slices[0].signature.clone().unwrap().start;
+        bytes[code - 0x10_0000..code].fill(8);
+    });
+    let report = verify(&app.root).unwrap();
+    assert_eq!(report.findings.len(), 33);
+    let last = report.findings.last().unwrap().to_string();
+    assert!(last.contains("(x86_64, more pages): a page of code was changed") && last.contains(" more of "), "{last}");
+}
+
 /// A folder of the bundle that is a symlink: what stands behind it is not read.
 #[test]
 fn nothing_is_read_behind_a_symlink() {
