@@ -49,9 +49,14 @@ pub fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
     for unchecked in &report.unchecked {
         ui.warn(format_args!("{}: {}", unchecked.path, unchecked.what));
     }
-    for code in &report.code {
-        if let Some(signer) = &code.signer {
-            ui.out(format_args!("{}: signed by {signer}", code.path));
+    // Where all is ad hoc, the last line says so.
+    if report.code.iter().any(|code| !code.ad_hoc) {
+        for code in &report.code {
+            match &code.signer {
+                Some(signer) => ui.out(format_args!("{}: signed by {signer}", code.path)),
+                None if code.ad_hoc => ui.out(format_args!("{}: signed ad hoc", code.path)),
+                None => ui.out(format_args!("{}: its signer cannot be read", code.path)),
+            }
         }
     }
     match verdict {

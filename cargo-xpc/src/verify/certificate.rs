@@ -136,9 +136,11 @@ impl Certificate {
 
     /// Whether this is a developer's certificate, which names the team as the organizational unit; that Apple issued it, the chain shows.
     pub(super) fn is_apple_developer(&self) -> bool {
-        let marked =
-            |mark: &&str| ObjectIdentifier::new(mark).is_ok_and(|oid| self.extension(oid.as_bytes()).is_some());
-        DEVELOPER_MARKS.iter().any(|mark| marked(&mark))
+        let is_marked = |mark: &&str| {
+            let oid = ObjectIdentifier::new(mark);
+            oid.is_ok_and(|oid| self.extension(oid.as_bytes()).is_some())
+        };
+        DEVELOPER_MARKS.iter().any(is_marked)
     }
 
     pub(super) fn is_self_issued(&self) -> bool {

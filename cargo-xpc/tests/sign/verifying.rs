@@ -208,6 +208,10 @@ fn nested_code_is_judged_by_the_requirement_in_the_seal() {
     let report = verify(&app.root).unwrap();
     assert_eq!((found(&report), report.unchecked.len()), (vec![], 0));
 
+    let (_, stdout, _) = run(&app, &[]);
+    assert!(stdout.starts_with("Contents/MacOS/demo: signed ad hoc\nContents/XPCServices/greeter.xpc/"), "{stdout}");
+    assert!(stdout.contains("greeter: signed by Third Party (THIRDPARTY), team THIRDPARTY; "), "{stdout}");
+
     let other = App::bare(&tool());
     other.service("greeter");
     other.sign(&SignRequest::default());
