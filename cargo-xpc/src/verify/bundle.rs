@@ -21,7 +21,7 @@ use crate::anatomy::{Anatomy, Versions, is_allowed_target, is_file, is_folder};
 /// No app nests its bundles this deep.
 pub(super) const MAX_DEPTH: usize = 32;
 /// Nor its folders: a path has room for more than a stack has.
-pub(super) const MAX_FOLDERS: usize = 400;
+pub(super) const MAX_FOLDERS: usize = 256;
 
 /// What `codesign` writes beside a seal; anything else there is hidden from it.
 const SIGNATURE_FILES: [&str; 7] = [

@@ -331,12 +331,9 @@ fn symlinks_in_a_circle_end() {
 fn what_is_no_file_is_not_opened() {
     let app = App::full();
     app.sign(&SignRequest::default());
-    let pipe = app.path("Resources/pipe");
-    let kind = rustix::fs::FileType::Fifo;
-    rustix::fs::mknodat(rustix::fs::CWD, pipe.as_std_path(), kind, rustix::fs::Mode::RUSR, 0).unwrap();
     fs_err::remove_file(app.path("MacOS/demo")).unwrap();
-    rustix::fs::mknodat(rustix::fs::CWD, app.path("MacOS/demo").as_std_path(), kind, rustix::fs::Mode::RUSR, 0)
-        .unwrap();
+    let pipes = [app.path("Resources/pipe"), app.path("MacOS/demo")];
+    assert!(Command::new("mkfifo").args(pipes).status().unwrap().success());
     let report = verify(&app.root).unwrap();
     assert!(found(&report).contains(&("Contents/Resources/pipe", What::KindChanged)));
     assert!(found(&report).contains(&("Contents/MacOS/demo", What::ExecutableMissing)));
@@ -357,14 +354,15 @@ fn many_bundles_and_deep_folders() {
     let app = App::bare(&library());
     app.sign(&SignRequest::default());
     let mut deep = app.path("Resources");
-    deep.extend(std::iter::repeat_n("d", 1000));
+    deep.extend(std::iter::repeat_n("d", 300));
     fs_err::create_dir_all(&deep).unwrap();
-    assert!(verify(&app.root).unwrap_err().to_string().contains("folders are nested deeper than 400"));
+    assert!(verify(&app.root).unwrap_err().to_string().contains("folders are nested deeper than 256"));
     fs_err::remove_dir_all(app.path("Resources")).unwrap();
     let seal = fs_err::read(app.path("_CodeSignature/CodeResources")).unwrap();
     let mut inner = app.root.clone();
-    for _ in 0..60 {
-        inner = inner.join("Contents/XPCServices/s.xpc");
+    // Paths have 1024 bytes on macOS.
+    for _ in 0..34 {
+        inner = inner.join("Contents/PlugIns/s.x");
         info(&inner.join("Contents/Info.plist"), "s", "com.example.s", "XPC!");
         write(&inner.join("Contents/_CodeSignature/CodeResources"), &seal);
         program(&inner.join("Contents/MacOS/s"), b"no program");
