@@ -4,7 +4,7 @@ use der::asn1::ObjectIdentifier;
 use der::{Any, Decode as _, Encode as _, Reader as _, SliceReader, Tag, Tagged as _};
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
-use x509_cert::ext::pkix::{BasicConstraints, CertificatePolicies, ExtendedKeyUsage};
+use x509_cert::ext::pkix::{BasicConstraints, CertificatePolicies, ExtendedKeyUsage, KeyUsage};
 
 use super::key::{self, Held};
 use super::time;
@@ -244,14 +244,25 @@ impl Chain {
                 problems.push(format!("`{}` is valid from {from} to {to}, and was used at {at}", certificate.name()));
             }
         }
-        for issuer in self.certificates.iter().skip(1) {
+        for (below, issuer) in self.certificates.iter().skip(1).enumerate() {
             match issuer.decoded::<BasicConstraints>("2.5.29.19") {
-                Some(Ok(constraints)) if constraints.ca => {}
+                Some(Ok(constraints)) if constraints.ca => {
+                    // Counted without the leaf.
+                    if constraints.path_len_constraint.is_some_and(|most| usize::from(most) < below) {
+                        problems.push(format!("`{}` may not have {below} authorities below it", issuer.name()));
+                    }
+                }
                 Some(Err(error)) => problems.push(error),
                 _ => problems.push(format!("`{}` issued a certificate, and is no authority", issuer.name())),
             }
+            if issuer.decoded::<KeyUsage>("2.5.29.15").is_some_and(|it| !it.is_ok_and(|it| it.key_cert_sign())) {
+                problems.push(format!("the key of `{}` is not for signing certificates", issuer.name()));
+            }
         }
         if let Some(leaf) = self.certificates.first() {
+            if leaf.decoded::<KeyUsage>("2.5.29.15").is_some_and(|it| !it.is_ok_and(|it| it.digital_signature())) {
+                problems.push(format!("the key of `{}` is not for signing", leaf.name()));
+            }
             match leaf.decoded::<ExtendedKeyUsage>("2.5.29.37") {
                 Some(Ok(usages)) if usages.0.contains(&usage) || usages.0.contains(&ANY_USAGE) => {}
                 Some(Err(error)) => problems.push(error),
@@ -357,15 +368,12 @@ pub(super) mod tests {
             assert_eq!(chain.problems(CODE_SIGNING, Some(at)).is_empty(), ok, "{at}");
         }
         assert!(chain.problems(TIME_STAMPING, None)[0].contains("is no certificate for signing time stamps"));
-        // A leaf that issues.
-        let chain = Chain {
-            certificates: vec![
-                Certificate::parse(IDENTITY).unwrap(),
-                apple(apple_codesign::KnownCertificate::DeveloperIdG1),
-            ],
-            is_complete: false,
-        };
-        assert_eq!(chain.problems(CODE_SIGNING, None), [] as [String; 0]);
+        // Its extensions allow it no certificates below it, though it calls itself an authority.
+        let below = apple(apple_codesign::KnownCertificate::DeveloperIdG1);
+        let chain = Chain { certificates: vec![below, chain.certificates[0].clone()], is_complete: true };
+        let problems = chain.problems(CODE_SIGNING, None);
+        let expected = "the key of `Third Party (THIRDPARTY)` is not for signing certificates";
+        assert!(problems.iter().any(|problem| problem == expected), "{problems:?}");
     }
 
     #[test]

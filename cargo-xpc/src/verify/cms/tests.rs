@@ -75,6 +75,12 @@ fn what_does_not_hold_is_found() {
         What::CertificateUnsound,
         "`No Authority` issued a certificate, and is no authority",
     );
+    only(message!("too-long"), What::CertificateUnsound, "`Flat Root` may not have 1 authorities below it");
+    let found = kinds(message!("misused")).into_iter().map(|(_, found)| found).collect::<Vec<_>>();
+    assert_eq!(
+        found,
+        ["the key of `Reader` is not for signing certificates", "the key of `Misused` is not for signing"]
+    );
     only(message!("other-list"), What::CmsDirectories, "");
     only(message!("other-hash"), What::CmsDirectories, "");
     only(message!("stamp-on-another"), What::TimestampUnsound, "it is on another signature");
