@@ -20,7 +20,7 @@ requirement. Text without `=` is taken as text where no file has that name:
   cargo xpc verify X.app -R '=identifier \"com.example.demo\" and anchor apple generic'
 What only a Mac can tell (`anchor trusted`, `notarized`) is said to be undecided, and exits 1.")]
 pub struct VerifyArgs {
-    /// The bundle
+    /// The bundle, or a Mach-O file by itself
     #[arg(value_name = "X.app")]
     bundle: Utf8PathBuf,
 

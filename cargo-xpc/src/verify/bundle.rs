@@ -352,7 +352,7 @@ fn identities(done: &[Done], code: Code) -> Option<&Identities> {
 }
 
 /// The code that was asked about, under the requirement that whoever asks has.
-fn ask(report: &mut Report, requirement: &Requirement, identities: Option<&Identities>) {
+pub(super) fn ask(report: &mut Report, requirement: &Requirement, identities: Option<&Identities>) {
     let path = Utf8Path::new("");
     for identity in identities.into_iter().flatten() {
         match identity.judge(requirement) {

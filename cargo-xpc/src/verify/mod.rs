@@ -20,7 +20,7 @@ mod time;
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
-use crate::anatomy::{Anatomy, AnatomyError, Versions};
+use crate::anatomy::{Anatomy, AnatomyError, Versions, is_file};
 use crate::exit::{Coded, Exit};
 use crate::macho::Content;
 
@@ -98,11 +98,22 @@ pub fn verify(root: &Utf8Path) -> Result<Report, VerifyError> {
     verify_against(root, None)
 }
 
-/// Reads the bundle at `root` back, and asks whether its main code satisfies `requirement`, as `codesign --verify -R` does.
+/// Reads the bundle at `root` back, and asks whether its main code satisfies `requirement`, as `codesign --verify -R` does. A Mach-O file by
+/// itself is taken too.
 ///
 /// # Errors
 /// Where something cannot be read, or is no bundle. What is not as sealed or as required is no error but a [`Finding`].
 pub fn verify_against(root: &Utf8Path, requirement: Option<&Requirement>) -> Result<Report, VerifyError> {
+    if is_file(root)? {
+        let opened = open::Opened::open(root)?;
+        match opened.sniff() {
+            Content::MachO => return Ok(verify_code(root, &opened.read()?, requirement)),
+            Content::Elf(machine) => {
+                return Ok(Report { bundle: root.to_owned(), elf: Some(machine), ..Report::default() });
+            }
+            Content::Other => {}
+        }
+    }
     let mut verifier = bundle::Verifier::new(root);
     let main = if let Some(versions) = Versions::find(root)? {
         verifier.framework(Utf8Path::new(""), &versions, 0)?
@@ -117,4 +128,15 @@ pub fn verify_against(root: &Utf8Path, requirement: Option<&Requirement>) -> Res
         verifier.bundle(Utf8Path::new(""), &anatomy, 0)?
     };
     verifier.finish(main, requirement)
+}
+
+/// Reads a Mach-O file back that stands by itself; `data` is all of it.
+pub fn verify_code(path: &Utf8Path, data: &[u8], requirement: Option<&Requirement>) -> Report {
+    let mut report = Report { bundle: path.to_owned(), ..Report::default() };
+    let name = Utf8Path::new(path.file_name().unwrap_or(path.as_str()));
+    let identities = code::check(&mut report, name, data, None);
+    if let Some(requirement) = requirement {
+        bundle::ask(&mut report, requirement, identities.as_ref());
+    }
+    report
 }

@@ -195,6 +195,23 @@ fn the_program_takes_requirements_as_codesign_does() {
     assert!(code == 2 && stderr.contains("`binary.req` is no sound requirement"), "{stderr}");
 }
 
+#[test]
+fn a_program_by_itself_is_verified() {
+    let app = App::bare(&tool());
+    let path = app.root.with_file_name("helper");
+    program(&path, &tool());
+    sign_as_third_party(&path);
+    let report = verify_against(&path, Some(&requirement("identifier helper").unwrap())).unwrap();
+    assert_eq!((found(&report), report.code.len()), (vec![], 1));
+    assert_eq!(report.code[0].signer.as_ref().unwrap().anchor, Anchor::SelfSigned);
+    edit(&path, |bytes| bytes[0x5000] ^= 1);
+    let report = verify_against(&path, Some(&requirement("identifier other").unwrap())).unwrap();
+    assert_eq!(found(&report)[0], ("helper", What::PageChanged));
+    assert!(found(&report).contains(&(".", What::RequirementFailed)));
+    write(&path, "no program");
+    assert!(verify(&path).unwrap_err().to_string().contains("is not a bundle"));
+}
+
 /// A service whose maker's certificate the seal asks for, exchanged for one that has the same name and is sound by itself.
 #[test]
 fn nested_code_is_judged_by_the_requirement_in_the_seal() {

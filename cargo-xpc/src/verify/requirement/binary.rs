@@ -270,6 +270,34 @@ mod tests {
         );
     }
 
+    /// Blobs by another writer.
+    #[test]
+    fn what_apple_codesign_writes_is_read() {
+        use apple_codesign::CodeRequirementExpression as E;
+        use apple_codesign::CodeRequirementMatchExpression as M;
+        let both = |a, b| E::And(Box::new(a), Box::new(b));
+        let either = |a, b| E::Or(Box::new(a), Box::new(b));
+        for (expression, printed) in [
+            (
+                both(E::Identifier("a.b".into()), either(E::AnchorApple, E::Notarized)),
+                "identifier \"a.b\" and (anchor apple or notarized)",
+            ),
+            (E::Not(Box::new(both(E::True, E::False))), "! (always and never)"),
+            (E::AnchorCertificateHash(-1, vec![7; 20].into()), &format!("certificate root = H\"{}\"", "07".repeat(20))),
+            (
+                E::CertificateField(0, "subject.CN".into(), M::BeginsWith("Apple".into())),
+                "certificate leaf[subject.CN] = Apple*",
+            ),
+            (E::InfoPlistKeyField("a".into(), M::GreaterThanEqual("1.0".into())), "info[a] >= \"1.0\""),
+            (E::EntitlementsKey("com.apple.x-y".into(), M::Exists), "entitlement[\"com.apple.x-y\"] /* exists */"),
+        ] {
+            let mut requirements = apple_codesign::CodeRequirements::default();
+            requirements.push(expression);
+            let body = requirements.to_blob_data().unwrap();
+            assert_eq!(Requirement::from_blob(&body).unwrap().to_string(), printed);
+        }
+    }
+
     #[test]
     fn operations_of_later_systems_are_false_or_skipped_as_their_writer_says() {
         assert_eq!(read(&[&number(0x8000_0063), &string(b"abc")]).unwrap(), "false /* opcode 99 */");
