@@ -139,7 +139,7 @@ impl<'a> Verifier<'a> {
                 }
             }
             if is_file(&anatomy.code_resources())? {
-                seal = Some(open::read(&anatomy.code_resources())?);
+                seal = Some(open::read(self.root, &signature.join("CodeResources"))?);
             }
         }
         let executable = anatomy.executable();

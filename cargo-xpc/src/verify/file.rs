@@ -44,7 +44,7 @@ impl Job {
         let mut done = Done::default();
         match self {
             Self::Executable { path, info, info_bytes, seal } => {
-                let data = open::read(&root.join(path))?;
+                let data = open::read(root, path)?;
                 let identifier = info.get("CFBundleIdentifier").and_then(plist::Value::as_string);
                 let bound = Bound { info_bytes, info, resources: seal.as_deref(), identifier };
                 done.identities = code::check(&mut done.report, path, &data, Some(&bound));
@@ -59,8 +59,7 @@ impl FileJob {
     fn run(&self, root: &Utf8Path, report: &mut Report) -> Result<(), VerifyError> {
         let Self { path, entry, old, nested, omit, settled } = self;
         let (nested, omit) = (*nested, *omit);
-        let absolute = root.join(path);
-        let opened = Opened::open(&absolute)?;
+        let opened = Opened::open(root, path)?;
         let is_macho = opened.sniff() == Content::MachO;
         if nested && !omit && !is_macho {
             report.find(path, What::NotCode, "Mach-O", "something else");

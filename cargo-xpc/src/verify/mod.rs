@@ -105,7 +105,9 @@ pub fn verify(root: &Utf8Path) -> Result<Report, VerifyError> {
 /// Where something cannot be read, or is no bundle. What is not as sealed or as required is no error but a [`Finding`].
 pub fn verify_against(root: &Utf8Path, requirement: Option<&Requirement>) -> Result<Report, VerifyError> {
     if is_file(root)? {
-        let opened = open::Opened::open(root)?;
+        let folder = root.parent().filter(|parent| !parent.as_str().is_empty());
+        let name = Utf8Path::new(root.file_name().unwrap_or_default());
+        let opened = open::Opened::open(folder.unwrap_or(Utf8Path::new(".")), name)?;
         match opened.sniff() {
             Content::MachO => return Ok(verify_code(root, &opened.read()?, requirement)),
             Content::Elf(machine) => {
@@ -121,7 +123,8 @@ pub fn verify_against(root: &Utf8Path, requirement: Option<&Requirement>) -> Res
         let anatomy = Anatomy::read(root)?;
         if let Some(executable) = anatomy.executable()
             && bundle::is_inside(&executable)?
-            && let Content::Elf(machine) = open::Opened::open(&executable)?.sniff()
+            && let Content::Elf(machine) =
+                open::Opened::open(root, executable.strip_prefix(root).unwrap_or(&executable))?.sniff()
         {
             return Ok(Report { bundle: root.to_owned(), elf: Some(machine), ..Report::default() });
         }

@@ -1,9 +1,10 @@
-//! Reading files of a bundle that somebody may be changing: no symlink is followed, no pipe is waited for, and nothing grows for ever.
+//! Reading files of a bundle that somebody may be changing: no symlink is followed on any part of the way, no pipe is waited for, and
+//! nothing grows for ever.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{Mode, OFlags};
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
@@ -11,8 +12,8 @@ use sha2::Sha256;
 use crate::macho::{Content, sniff};
 
 /// A plain file, opened once.
-pub(super) struct Opened<'a> {
-    path: &'a Utf8Path,
+pub(super) struct Opened {
+    path: Utf8PathBuf,
     file: File,
     start: Vec<u8>,
     size: u64,
@@ -30,17 +31,28 @@ fn named(path: &Utf8Path, error: impl Into<io::Error>) -> io::Error {
     io::Error::new(error.kind(), format!("cannot read `{path}`: {error}"))
 }
 
-impl<'a> Opened<'a> {
-    pub(super) fn open(path: &'a Utf8Path) -> io::Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::open(path.as_std_path(), flags, Mode::empty()).map_err(|error| named(path, error))?;
+impl Opened {
+    /// The file at `relative` in the folder `root`, which alone may be reached through symlinks.
+    pub(super) fn open(root: &Utf8Path, relative: &Utf8Path) -> io::Result<Self> {
+        let path = root.join(relative);
+        let step = OFlags::RDONLY | OFlags::CLOEXEC;
+        let inner = step | OFlags::NOFOLLOW;
+        let opened = || {
+            let mut folder = rustix::fs::open(root.as_std_path(), step | OFlags::DIRECTORY, Mode::empty())?;
+            for part in relative.parent().into_iter().flat_map(Utf8Path::components) {
+                folder = rustix::fs::openat(&folder, part.as_str(), inner | OFlags::DIRECTORY, Mode::empty())?;
+            }
+            let name = relative.file_name().ok_or(rustix::io::Errno::ISDIR)?;
+            rustix::fs::openat(&folder, name, inner | OFlags::NONBLOCK, Mode::empty())
+        };
+        let file = opened().map_err(|error| named(&path, error))?;
         let mut file = File::from(file);
-        let metadata = file.metadata().map_err(|error| named(path, error))?;
+        let metadata = file.metadata().map_err(|error| named(&path, error))?;
         if !metadata.is_file() {
-            return Err(named(path, io::Error::other("it is no plain file any more")));
+            return Err(named(&path, io::Error::other("it is no plain file any more")));
         }
         let mut start = Vec::with_capacity(20);
-        (&mut file).take(20).read_to_end(&mut start).map_err(|error| named(path, error))?;
+        (&mut file).take(20).read_to_end(&mut start).map_err(|error| named(&path, error))?;
         Ok(Self { path, file, start, size: metadata.len() })
     }
 
@@ -53,8 +65,8 @@ impl<'a> Opened<'a> {
     pub(super) fn read(self) -> io::Result<Vec<u8>> {
         let mut data = self.start;
         let rest = self.size.saturating_add(1).saturating_sub(data.len() as u64);
-        (&self.file).take(rest).read_to_end(&mut data).map_err(|error| named(self.path, error))?;
-        if data.len() as u64 == self.size { Ok(data) } else { Err(changed(self.path)) }
+        (&self.file).take(rest).read_to_end(&mut data).map_err(|error| named(&self.path, error))?;
+        if data.len() as u64 == self.size { Ok(data) } else { Err(changed(&self.path)) }
     }
 
     /// Both hashes, made while it is read once.
@@ -70,11 +82,11 @@ impl<'a> Opened<'a> {
             if count > self.size {
                 break;
             }
-            let read = (&self.file).read(&mut buffer).map_err(|error| named(self.path, error))?;
+            let read = (&self.file).read(&mut buffer).map_err(|error| named(&self.path, error))?;
             chunk = buffer.get(..read).unwrap_or_default();
         }
         if count != self.size {
-            return Err(changed(self.path));
+            return Err(changed(&self.path));
         }
         Ok(Hashes { sha1: sha1.finalize().to_vec(), sha256: sha256.finalize().to_vec() })
     }
@@ -91,8 +103,8 @@ fn changed(path: &Utf8Path) -> io::Error {
 }
 
 /// All of a plain file.
-pub(super) fn read(path: &Utf8Path) -> io::Result<Vec<u8>> {
-    Opened::open(path)?.read()
+pub(super) fn read(root: &Utf8Path, relative: &Utf8Path) -> io::Result<Vec<u8>> {
+    Opened::open(root, relative)?.read()
 }
 
 #[cfg(test)]
@@ -101,7 +113,7 @@ mod tests {
 
     use super::*;
 
-    fn folder() -> (tempfile::TempDir, camino::Utf8PathBuf) {
+    fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(dir.path()).unwrap().to_owned();
         (dir, path)
@@ -114,8 +126,8 @@ mod tests {
             let data: Vec<u8> = (0..size).map(|at| at as u8).collect();
             let path = root.join("file");
             fs_err::write(&path, &data).unwrap();
-            assert_eq!(read(&path).unwrap(), data);
-            assert_eq!(Opened::open(&path).unwrap().hashes().unwrap(), Hashes::of(&data));
+            assert_eq!(read(&root, "file".into()).unwrap(), data);
+            assert_eq!(Opened::open(&root, "file".into()).unwrap().hashes().unwrap(), Hashes::of(&data));
         }
     }
 
@@ -126,8 +138,20 @@ mod tests {
         fs_err::os::unix::fs::symlink("file", root.join("link")).unwrap();
         let made = std::process::Command::new("mkfifo").arg(root.join("pipe")).status().unwrap();
         assert!(made.success());
-        for (name, says) in [("link", "link"), ("pipe", "no plain file"), (".", "no plain file"), ("none", "No such")] {
-            let error = read(&root.join(name)).unwrap_err().to_string();
+        fs_err::create_dir_all(root.join("a/b")).unwrap();
+        fs_err::write(root.join("a/b/file"), "text").unwrap();
+        fs_err::os::unix::fs::symlink("a", root.join("folder")).unwrap();
+        assert_eq!(read(&root, "a/b/file".into()).unwrap(), b"text");
+        assert_eq!(read(&root.join("folder"), "b/file".into()).unwrap(), b"text");
+        for (name, says) in [
+            ("link", "link"),
+            ("folder/b/file", "folder"),
+            ("pipe", "no plain file"),
+            ("a", "no plain file"),
+            ("", "directory"),
+            ("none", "No such"),
+        ] {
+            let error = read(&root, name.into()).unwrap_err().to_string();
             assert!(error.contains(says) && error.contains(name), "{error}");
         }
     }
@@ -139,7 +163,7 @@ mod tests {
         for grow in [true, false] {
             for hash in [true, false] {
                 fs_err::write(&path, [7; 1000]).unwrap();
-                let opened = Opened::open(&path).unwrap();
+                let opened = Opened::open(&root, "file".into()).unwrap();
                 let mut file = fs_err::OpenOptions::new().append(true).open(&path).unwrap();
                 if grow {
                     file.write_all(&[8; 100]).unwrap()
