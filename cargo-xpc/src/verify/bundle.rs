@@ -358,7 +358,8 @@ pub(super) fn ask(report: &mut Report, requirement: &Requirement, identities: Op
         match identity.judge(requirement) {
             Truth::Satisfied => {}
             Truth::Failed => report.find(path, What::RequirementFailed, requirement, identity.describe()),
-            Truth::Undecided(why) => report.find(path, What::RequirementUndecided, requirement, why),
+            // It is the same for every architecture.
+            Truth::Undecided(why) => return report.find(path, What::RequirementUndecided, requirement, why),
         }
     }
 }

@@ -147,6 +147,8 @@ mod tests {
         let mut long = vec![0x30, 0x82, 0x01, 0x04, 0x04, 0x82, 0x01, 0x00];
         long.resize(264, 9);
         assert_eq!(to_der(&long).unwrap(), (long.clone(), long.len()));
+        // An open length within a stated one changes the stated one.
+        assert_eq!(to_der(&[0x30, 0x06, 0xa0, 0x80, 0x05, 0x00, 0x00, 0x00]).unwrap().0, [0x30, 4, 0xa0, 2, 5, 0]);
         let mut open = vec![0x30, 0x80];
         open.extend(&long);
         open.extend([0, 0]);
