@@ -69,7 +69,9 @@ pub fn apple_bundles() -> Outcome {
     let python = venv_bin().join("python");
     let download = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"];
     let mut download = command(&python, &download);
-    download.args(["--no-cache-dir", "--platform", "macosx_13_0_universal2", "--dest"]).arg(&wheels);
+    // A server that does not answer fails the stage soon.
+    download.args(["--timeout", "30", "--retries", "2", "--no-cache-dir"]);
+    download.args(["--platform", "macosx_13_0_universal2", "--dest"]).arg(&wheels);
     run(download.arg("--requirement").arg(&list))?;
     run(command(&python, &["xtask/apple_bundles.py"]).arg(&wheels).arg(&folder))?;
     std::fs::remove_dir_all(&wheels).map_err(|e| format!("{}: {e}", wheels.display()))?;
