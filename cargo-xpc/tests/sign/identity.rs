@@ -5,7 +5,6 @@ use std::process::{Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_xpc::macho::{CodeFlags, MachFile, Signature};
-use cargo_xpc::verify::verify;
 
 use crate::fixture::{App, old, tool, write};
 
@@ -37,8 +36,14 @@ pub fn run(app: &App, args: &[&str]) -> (i32, String, String) {
 pub fn sign(app: &App, args: &[&str]) -> (String, String) {
     let (code, stdout, stderr) = run(app, &[&["sign", "Demo.app"], args].concat());
     assert_eq!(code, 0, "{args:?}: {stderr}");
-    assert_eq!(verify(&app.root).unwrap().findings, [], "{args:?}");
+    verifies(app);
     (stdout, stderr)
+}
+
+/// Through the program, which can be told of the root that stands in for Apple's.
+pub fn verifies(app: &App) {
+    let (code, stdout, stderr) = run(app, &["verify", "Demo.app"]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
 }
 
 /// The signatures of a file, one for each architecture.
@@ -379,7 +384,7 @@ fn services_are_embedded_with_the_identity_that_is_named() {
     let (code, _, stderr) = run(&app, &[&["embed", "Demo.app", &made], &team[..]].concat());
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("(signed by CN=Developer ID Application: Example (TEAM123456)"), "{stderr}");
-    assert_eq!(verify(&app.root).unwrap().findings, []);
+    verifies(&app);
     for code in ["MacOS/demo", "XPCServices/extra.xpc/Contents/MacOS/extra"] {
         let signature = &signatures(&app.path(code))[0];
         assert_eq!(signature.best_directory().team_id.as_deref(), Some("TEAM123456"));

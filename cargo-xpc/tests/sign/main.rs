@@ -1,5 +1,6 @@
 //! Signing, reading back and inspecting, on real Mach-O files.
 
+mod apple;
 mod command;
 mod demands;
 mod embedding;
@@ -15,3 +16,4 @@ mod refusals;
 mod requests;
 mod third_party;
 mod timestamp;
+mod verifying;

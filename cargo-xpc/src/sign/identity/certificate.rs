@@ -5,8 +5,8 @@ use apple_codesign::{
     CodeSigningCertificateExtension, KnownCertificate, worldwide_developer_relations_signed_expression,
 };
 use chrono::{DateTime, SecondsFormat, Utc};
+use der::Decode as _;
 use pkcs8::ObjectIdentifier;
-use pkcs8::der::Decode as _;
 use serde::Serialize;
 use x509_certificate::{CapturedX509Certificate, KeyAlgorithm};
 
@@ -127,7 +127,7 @@ fn check_purpose(certificate: &CapturedX509Certificate, source: &str) -> Result<
     }
     if let Some(der) = extension(certificate, KEY_USAGE) {
         // The first bit, of the first byte, is digitalSignature (RFC 5280, 4.2.1.3).
-        let bits = pkcs8::der::asn1::BitString::from_der(&der).ok();
+        let bits = der::asn1::BitString::from_der(&der).ok();
         let first = bits.and_then(|bits| bits.raw_bytes().first().copied()).unwrap_or_default();
         if first & 0x80 == 0 {
             return wrong("its key usage lacks digital signatures");

@@ -1,9 +1,9 @@
 //! Identities in files: PKCS#12, PEM, DER.
 
 use camino::Utf8Path;
+use der::{Decode as _, Encode as _};
 use p12_keystore::Pkcs12Archive;
 use p12_keystore::error::Error as P12Error;
-use pkcs8::der::{Decode as _, Encode as _};
 use pkcs8::{EncryptedPrivateKeyInfo, ObjectIdentifier, PrivateKeyInfo};
 use x509_certificate::{CapturedX509Certificate, InMemorySigningKeyPair, Sign as _};
 use zeroize::Zeroizing;
@@ -164,10 +164,8 @@ impl Found {
                     ));
                 }
                 "RSA PRIVATE KEY" => {
-                    let rsa = pkcs8::spki::AlgorithmIdentifierRef {
-                        oid: RSA,
-                        parameters: Some(pkcs8::der::asn1::Null.into()),
-                    };
+                    let rsa =
+                        pkcs8::spki::AlgorithmIdentifierRef { oid: RSA, parameters: Some(der::asn1::Null.into()) };
                     let der = PrivateKeyInfo::new(rsa, &content).to_der().map_err(|_| format("its key is damaged"))?;
                     self.keys.push(Zeroizing::new(der));
                 }
