@@ -86,7 +86,7 @@ fn op(name: &str) -> Dictionary {
 }
 
 fn ask(connection: &Connection, name: &str) -> Message {
-    connection.send_with_reply_blocking(&op(name)).expect("a reply")
+    connection.send_with_reply_timeout(&op(name), FOR_EVER).expect("a reply")
 }
 
 fn pid(connection: &Connection) -> u64 {
