@@ -3,8 +3,11 @@
 mod command;
 mod embedding;
 mod fixture;
+mod gaps;
 mod hostile;
 mod inspecting;
+mod judge;
+mod layouts;
 mod mutation;
 mod oracle;
 mod peers;
