@@ -382,7 +382,7 @@ impl Hashes {
     fn of(path: &Utf8Path) -> io::Result<Self> {
         let mut file = fs_err::File::open(path)?;
         let (mut sha1, mut sha256) = (Sha1::new(), Sha256::new());
-        let mut buffer = vec![0; 256 * 1024];
+        let mut buffer = vec![0; 64 * 1024];
         loop {
             let read = file.read(&mut buffer)?;
             let Some(chunk) = buffer.get(..read).filter(|chunk| !chunk.is_empty()) else { break };

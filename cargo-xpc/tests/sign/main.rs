@@ -1,7 +1,9 @@
 //! Signing, reading back and inspecting, on real Mach-O files.
 
+mod changes;
 mod command;
 mod embedding;
+mod every_change;
 mod fixture;
 mod gaps;
 mod hostile;
