@@ -1,4 +1,4 @@
-//! What the Apple backend declares of C, against Apple's own headers and lists of symbols, which zig ships.
+//! What `xpc-runtime-sys` declares of C, against Apple's own headers and lists of symbols, which zig ships.
 //!
 //! Rust links by name alone: a declaration with another type than C's builds, links, and is undefined behaviour. So each
 //! one is written in C's words, and clang compares it with the header's.
@@ -19,11 +19,19 @@ const OLDEST: &str = "11.0";
 
 const BLOCK: &str = "block_t";
 
+/// The headers, and the modules of `xpc-runtime-sys` that are named after them.
+const HEADERS: [&str; 9] =
+    ["xpc", "activity", "connection", "debug", "endpoint", "listener", "peer_requirement", "rich_error", "session"];
+/// Modules for what is not XPC's own.
+const OTHERS: [&str; 3] = ["block", "dispatch", "types"];
+
 /// The type of C's that each of Rust's stands for.
 const NAMED: &[(&str, &str)] = &[
     ("bool", "bool"),
     ("c_char", "char"),
     ("c_int", "int"),
+    ("c_long", "long"),
+    ("c_uchar", "unsigned char"),
     ("c_void", "void"),
     ("f64", "double"),
     ("i64", "int64_t"),
@@ -35,23 +43,64 @@ const NAMED: &[(&str, &str)] = &[
     ("xpc_object_s", "void"),
     ("xpc_object_t", "xpc_object_t"),
     ("xpc_connection_t", "xpc_connection_t"),
+    ("xpc_endpoint_t", "xpc_endpoint_t"),
+    ("xpc_rich_error_t", "xpc_rich_error_t"),
+    ("xpc_activity_t", "xpc_activity_t"),
+    ("xpc_session_t", "xpc_session_t"),
+    ("xpc_listener_t", "xpc_listener_t"),
+    ("xpc_peer_requirement_t", "xpc_peer_requirement_t"),
     ("xpc_type_s", "struct _xpc_type_s"),
     ("xpc_type_t", "xpc_type_t"),
+    ("xpc_bool_s", "struct _xpc_bool_s"),
     ("xpc_dictionary_s", "struct _xpc_dictionary_s"),
+    ("dispatch_data_s", "struct dispatch_data_s"),
+    ("dispatch_data_t", "dispatch_data_t"),
+    ("dispatch_function_t", "dispatch_function_t"),
+    ("dispatch_queue_attr_s", "struct dispatch_queue_attr_s"),
+    ("dispatch_queue_attr_t", "dispatch_queue_attr_t"),
     ("dispatch_queue_s", "struct dispatch_queue_s"),
     ("dispatch_queue_t", "dispatch_queue_t"),
     ("xpc_connection_handler_t", "xpc_connection_handler_t"),
+    ("xpc_finalizer_t", "xpc_finalizer_t"),
+    ("xpc_session_create_flags_t", "xpc_session_create_flags_t"),
+    ("xpc_listener_create_flags_t", "xpc_listener_create_flags_t"),
+    ("xpc_activity_state_t", "xpc_activity_state_t"),
+    ("pid_t", "pid_t"),
+    ("uid_t", "uid_t"),
+    ("gid_t", "gid_t"),
+    ("au_asid_t", "au_asid_t"),
+    ("mach_port_t", "mach_port_t"),
+    ("va_list", "va_list"),
 ];
 
 /// Aliases that are wider than C's: a value of C's type converts to them.
-const WIDER: &[&str] = &["xpc_connection_t"];
+const WIDER: &[&str] = &[
+    "xpc_connection_t",
+    "xpc_endpoint_t",
+    "xpc_rich_error_t",
+    "xpc_activity_t",
+    "xpc_session_t",
+    "xpc_listener_t",
+    "xpc_peer_requirement_t",
+    "va_list",
+];
 
 /// Which block each parameter is that Rust declares as a `block_t`.
 const BLOCKS: &[(&str, &str, &str)] = &[
+    // Any block.
+    ("_Block_copy", "block", "void const *"),
+    ("_Block_release", "block", "void const *"),
+    ("xpc_activity_register", "handler", "xpc_activity_handler_t"),
+    ("xpc_array_apply", "applier", "xpc_array_applier_t"),
     ("xpc_connection_send_barrier", "barrier", "dispatch_block_t"),
     ("xpc_connection_send_message_with_reply", "handler", "xpc_handler_t"),
     ("xpc_connection_set_event_handler", "handler", "xpc_handler_t"),
     ("xpc_dictionary_apply", "applier", "xpc_dictionary_applier_t"),
+    ("xpc_listener_create", "incoming_session_handler", "xpc_listener_incoming_session_handler_t"),
+    ("xpc_session_send_message_with_reply_async", "reply_handler", "xpc_session_reply_handler_t"),
+    ("xpc_session_set_cancel_handler", "cancel_handler", "xpc_session_cancel_handler_t"),
+    ("xpc_session_set_incoming_message_handler", "handler", "xpc_session_incoming_message_handler_t"),
+    ("xpc_set_event_stream_handler", "handler", "xpc_handler_t"),
 ];
 
 /// The functions of `block.rs` that make blocks, and what they make.
@@ -64,6 +113,10 @@ struct Check {
     code: String,
     /// What has to be exported.
     symbols: Vec<String>,
+    /// What is looked up at run time.
+    weak: BTreeSet<String>,
+    /// The version of macOS that each symbol's documentation names.
+    versions: BTreeMap<String, Option<String>>,
     /// What could not be said in C.
     unclear: Vec<String>,
 }
@@ -77,6 +130,18 @@ impl Check {
                 // These are needed for the types alone, and those are known by name.
                 Item::Use(_) => {}
                 Item::Macro(call) if ["macro_rules", "opaque"].iter().any(|name| call.mac.path.is_ident(name)) => {}
+                Item::Macro(call) if call.mac.path.is_ident("weak") => {
+                    let Weak(items) = call.mac.parse_body().expect("functions and data, as in an `extern` block");
+                    // Newer than the oldest system, which is the point: no other complaint of clang's is left out.
+                    check.code.push_str("#pragma clang diagnostic push\n");
+                    check.code.push_str("#pragma clang diagnostic ignored \"-Wunguarded-availability\"\n");
+                    check.code.push_str("#pragma clang diagnostic ignored \"-Wunguarded-availability-new\"\n");
+                    let before = check.symbols.len();
+                    items.iter().for_each(|item| check.foreign(item));
+                    check.weak.extend(check.symbols[before..].iter().cloned());
+                    check.code.push_str("#pragma clang diagnostic pop\n");
+                }
+                Item::Const(constant) => check.constant(&constant),
                 Item::Type(alias) => check.alias(&alias),
                 Item::ForeignMod(block) => {
                     if block.abi.name.as_ref().is_none_or(|name| name.value() != "C") {
@@ -144,6 +209,13 @@ impl Check {
         }
     }
 
+    /// A constant, which is a macro or an enumerator in C.
+    fn constant(&mut self, constant: &syn::ItemConst) {
+        let name = constant.ident.to_string();
+        let value = words(&constant.expr).replace("usize :: MAX", "SIZE_MAX");
+        self.line(&name, &format!("_Static_assert({name} == ({value}), \"has another value\");"));
+    }
+
     fn foreign(&mut self, item: &ForeignItem) {
         let attributes = match item {
             ForeignItem::Fn(function) => &function.attrs,
@@ -153,6 +225,11 @@ impl Check {
         // A `link_name` or a `cfg` would make the declaration another than it seems.
         for attribute in attributes.iter().filter(|attribute| !attribute.path().is_ident("doc")) {
             self.unclear.push(format!("`{}` is not looked at: extend the test", words(attribute)));
+        }
+        if let ForeignItem::Fn(syn::ForeignItemFn { sig: syn::Signature { ident, .. }, .. })
+        | ForeignItem::Static(syn::ForeignItemStatic { ident, .. }) = item
+        {
+            self.versions.insert(ident.to_string(), version(attributes));
         }
         match item {
             ForeignItem::Fn(function) => self.function(&function.sig),
@@ -203,9 +280,6 @@ impl Check {
 
     /// C's result and parameters, but for the first few.
     fn signature(&mut self, name: &str, signature: &syn::Signature, skipped: usize) -> Option<(String, String)> {
-        if signature.variadic.is_some() {
-            self.unclear.push(format!("{name}: `...` is not looked at: extend the test"));
-        }
         let parameters: Vec<(String, &Type)> = signature
             .inputs
             .iter()
@@ -215,7 +289,8 @@ impl Check {
                 FnArg::Receiver(_) => None,
             })
             .collect();
-        Some((self.result(name, &signature.output)?, self.parameters(name, &parameters)?))
+        let more = if signature.variadic.is_some() { ", ..." } else { "" };
+        Some((self.result(name, &signature.output)?, self.parameters(name, &parameters)? + more))
     }
 
     fn result(&mut self, name: &str, output: &ReturnType) -> Option<String> {
@@ -262,6 +337,17 @@ impl Check {
                 let result = self.result(name, &function.output)?;
                 Some(format!("__typeof__({result} (*)({}))", self.parameters(name, &parameters)?))
             }
+            // A pointer to a function that may be null is the same in C.
+            Type::Path(path) if path.path.segments.len() == 1 && path.path.segments[0].ident == "Option" => {
+                let syn::PathArguments::AngleBracketed(inner) = &path.path.segments[0].arguments else { return None };
+                match inner.args.first() {
+                    Some(syn::GenericArgument::Type(inner @ Type::BareFn(_))) => self.c_type(name, inner),
+                    _ => {
+                        self.unclear.push(format!("{name}: `{}` is not looked at: extend the test", words(ty)));
+                        None
+                    }
+                }
+            }
             _ => {
                 let ours = words(ty);
                 let known = NAMED.iter().find(|(name, _)| *name == ours).map(|(_, theirs)| (*theirs).to_owned());
@@ -278,9 +364,7 @@ impl Check {
     fn disagreements(&self) -> BTreeMap<(&'static str, String), Vec<String>> {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let file = folder.path().join("bindings.c");
-        let headers = ["stdbool.h", "stddef.h", "stdint.h", "Block.h", "xpc/xpc.h", "xpc/connection.h"];
-        let includes: String = headers.iter().map(|header| format!("#include <{header}>\n")).collect();
-        fs_err::write(&file, includes + &self.code).expect("a temporary file can be written");
+        fs_err::write(&file, includes() + &self.code).expect("a temporary file can be written");
         let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (target, _) in TARGETS {
             let mut clang = Command::new(venv().join("python"));
@@ -303,6 +387,64 @@ impl Check {
         }
         found
     }
+}
+
+/// What stands in `weak!`.
+struct Weak(Vec<ForeignItem>);
+
+impl syn::parse::Parse for Weak {
+    fn parse(input: syn::parse::ParseStream<'_>) -> syn::Result<Self> {
+        let mut items = Vec::new();
+        while !input.is_empty() {
+            items.push(input.parse()?);
+        }
+        Ok(Self(items))
+    }
+}
+
+/// Apple's headers, and C's that the check itself needs.
+fn includes() -> String {
+    let standard = ["stdarg.h", "stdbool.h", "stddef.h", "stdint.h", "Block.h", "dispatch/dispatch.h", "xpc/xpc.h"];
+    let more = HEADERS.iter().map(|header| format!("xpc/{header}.h"));
+    standard.into_iter().map(str::to_owned).chain(more).map(|header| format!("#include <{header}>\n")).collect()
+}
+
+/// The version of macOS that the documentation begins with; none where the header names none.
+fn version(attributes: &[syn::Attribute]) -> Option<String> {
+    let text = attributes.iter().find(|attribute| attribute.path().is_ident("doc"))?;
+    let text = words(&text.meta.require_name_value().ok()?.value);
+    let (version, _) = text.trim_matches('"').trim().strip_prefix("macOS ")?.split_once(". ").or_else(|| {
+        text.trim_matches('"').trim().strip_prefix("macOS ")?.strip_suffix('.').map(|version| (version, ""))
+    })?;
+    Some(version.to_owned())
+}
+
+/// Every function and variable of XPC's that the headers declare, with the version of macOS that they name.
+fn declared_by_apple() -> BTreeMap<String, Option<String>> {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("headers.c");
+    fs_err::write(&file, includes()).expect("a temporary file can be written");
+    let mut clang = Command::new(venv().join("python"));
+    clang.args(["-m", "ziglang", "cc", "-target", "aarch64-macos", "-fblocks", "-fno-color-diagnostics"]);
+    clang.args(["-fsyntax-only", "-Xclang", "-ast-dump"]).arg(&file);
+    clang.env("ZIG_GLOBAL_CACHE_DIR", folder.path()).env("ZIG_LOCAL_CACHE_DIR", folder.path());
+    // zig takes `-fsyntax-only` for a failure to write an object, after all was said.
+    let output = clang.output().expect("zig starts");
+    let name = regex::Regex::new(r"^[|`]-(?:Function|Var)Decl .*? ((?:_?xpc_|XPC_)\w+) '").expect("a pattern");
+    let since = regex::Regex::new(r"^[| ] [|`]-AvailabilityAttr .*? macos (\d+\.\d+) ").expect("a pattern");
+    let mut declared = BTreeMap::new();
+    let mut last = None;
+    for line in text(&output.stdout).lines() {
+        if line.starts_with("|-") || line.starts_with("`-") {
+            last = name.captures(line).map(|found| found[1].to_owned());
+            if let Some(name) = &last {
+                declared.entry(name.clone()).or_insert(None);
+            }
+        } else if let (Some(name), Some(found)) = (&last, since.captures(line)) {
+            declared.insert(name.clone(), Some(found[1].to_owned()));
+        }
+    }
+    declared
 }
 
 /// Rust's own words.
@@ -347,24 +489,70 @@ fn not_exported(symbols: &[String]) -> Vec<(&'static str, String)> {
     missing
 }
 
+/// Everything that `xpc-runtime-sys` declares.
+fn declared() -> Check {
+    Check::declarations(&all_sources())
+}
+
+fn all_sources() -> String {
+    HEADERS.iter().chain(&OTHERS).map(|module| sys(module)).collect()
+}
+
+fn sys(module: &str) -> String {
+    let file = checkout().join("xpc-runtime/sys/src").join(format!("{module}.rs"));
+    // Documentation of the file itself may stand at the top of one only.
+    fs_err::read_to_string(file)
+        .expect("the module is there")
+        .lines()
+        .filter(|line| !line.starts_with("#!["))
+        .filter(|line| !line.starts_with("//!"))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
 #[test]
 fn declarations_are_the_headers() {
-    let check = Check::declarations(&backend("raw.rs"));
+    let check = declared();
     assert_eq!(check.unclear, [""; 0]);
-    assert!(check.symbols.len() > 50, "only {:?} were found", check.symbols);
     assert_eq!(check.disagreements(), BTreeMap::new());
-    assert_eq!(not_exported(&check.symbols), []);
+    // `debug.h` declares it for debuggers, which look for it; a system need not have it, nor does zig's list.
+    let lacking = "xpc_debugger_api_misuse_info".to_owned();
+    assert!(check.weak.contains(&lacking));
+    assert_eq!(not_exported(&check.symbols), TARGETS.map(|(target, _)| (target, lacking.clone())));
+}
+
+#[test]
+fn everything_that_the_headers_declare_is_declared_with_its_version() {
+    let theirs = declared_by_apple();
+    assert!(theirs.len() > 190, "clang names {} only", theirs.len());
+    let check = declared();
+    let ours: BTreeMap<_, _> =
+        check.versions.iter().filter(|(name, _)| theirs.contains_key(*name) || name.contains("xpc")).collect();
+    assert_eq!(ours, theirs.iter().collect::<BTreeMap<_, _>>());
+    let newer = |version: &Option<String>| {
+        let number = |text: &str| -> Vec<u32> { text.split('.').map(|part| part.parse().expect("a number")).collect() };
+        version.as_deref().is_none_or(|version| number(version) > number(OLDEST))
+    };
+    let newer: BTreeSet<_> =
+        theirs.iter().filter(|(_, version)| newer(version)).map(|(name, _)| name.clone()).collect();
+    assert_eq!(check.weak, newer, "what is newer than macOS {OLDEST} is looked up at run time, and nothing else");
 }
 
 #[test]
 fn every_declaration_is_compared() {
-    let source = backend("raw.rs");
+    let source = all_sources();
     let all: BTreeSet<String> = Check::declarations(&source).symbols.into_iter().collect();
     let changed = |change: fn(&mut ForeignItem)| {
         let mut file = syn::parse_file(&source).expect("Rust");
         for item in &mut file.items {
-            if let Item::ForeignMod(block) = item {
-                block.items.iter_mut().for_each(change);
+            match item {
+                Item::ForeignMod(block) => block.items.iter_mut().for_each(change),
+                Item::Macro(call) if call.mac.path.is_ident("weak") => {
+                    let Weak(mut items) = call.mac.parse_body().expect("declarations");
+                    items.iter_mut().for_each(change);
+                    call.mac.tokens = quote::quote!(#(#items)*);
+                }
+                _ => {}
             }
         }
         let check = Check::declarations(&words(&file));
@@ -372,11 +560,16 @@ fn every_declaration_is_compared() {
         names(&check).into_iter().collect::<BTreeSet<_>>()
     };
     let with_other_results = changed(|item| match item {
-        ForeignItem::Fn(function) => function.sig.output = syn::parse_quote!(-> u8),
+        ForeignItem::Fn(function) => function.sig.output = syn::parse_quote!(-> f64),
         ForeignItem::Static(variable) => *variable.ty = syn::parse_quote!(c_int),
         _ => {}
     });
-    assert_eq!(with_other_results, all);
+    // These return a double anyway.
+    let mut all_but_doubles = all.clone();
+    for name in ["xpc_double_get_value", "xpc_array_get_double", "xpc_dictionary_get_double"] {
+        assert!(all_but_doubles.remove(name), "{name}");
+    }
+    assert_eq!(with_other_results, all_but_doubles);
     let with_another_parameter = changed(|item| match item {
         ForeignItem::Fn(function) => function.sig.inputs.push(syn::parse_quote!(another: usize)),
         ForeignItem::Static(variable) => *variable.ty = syn::parse_quote!([c_int; 1]),
@@ -438,6 +631,7 @@ fn another_declaration_is_found_and_named() {
             "static _xpc_error_peer_code_signing_requirement: xpc_dictionary_s",
         ),
         ("_xpc_type_null", "static _xpc_type_null: xpc_dictionary_s"),
+        ("xpc_string_create_with_format", "fn xpc_string_create_with_format(fmt: *const c_char) -> xpc_object_t"),
         ("_NSConcreteStackBlock", "static _NSConcreteStackBlock: [*mut c_void; 31]"),
     ] {
         let source = format!("unsafe extern \"C\" {{ pub fn xpc_null_create() -> xpc_object_t; pub {wrong}; }}");
@@ -449,6 +643,10 @@ fn another_declaration_is_found_and_named() {
         ("xpc_connection_t", "pub type xpc_connection_t = u64;"),
         ("block_t", "pub type block_t = usize;"),
         ("xpc_connection_handler_t", "pub type xpc_connection_handler_t = unsafe extern \"C\" fn();"),
+        ("xpc_finalizer_t", "pub type xpc_finalizer_t = Option<unsafe extern \"C\" fn(value: u64)>;"),
+        ("xpc_session_create_flags_t", "pub type xpc_session_create_flags_t = u32;"),
+        ("XPC_LISTENER_CREATE_FORCE_MACH", "pub const XPC_LISTENER_CREATE_FORCE_MACH: u64 = 1 << 2;"),
+        ("xpc_session_cancel", "weak! { fn xpc_session_cancel(session: xpc_session_t) -> bool; }"),
     ] {
         assert_eq!(names(&Check::declarations(wrong)), [name], "{wrong}");
     }
@@ -460,13 +658,12 @@ fn what_the_check_cannot_judge_it_refuses() {
         ("unsafe extern \"C\" { fn xpc_main(handler: Handler) -> !; }", "xpc_main: `Handler` is no known type"),
         ("unsafe extern \"C\" { fn xpc_bool_create(value: &bool); }", "xpc_bool_create: `& bool` is no known type"),
         (
-            "unsafe extern \"C\" { fn xpc_array_apply(a: xpc_object_t, applier: block_t); }",
-            "xpc_array_apply: `applier` is no known block",
+            "unsafe extern \"C\" { fn xpc_array_apply(a: xpc_object_t, block: block_t); }",
+            "xpc_array_apply: `block` is no known block",
         ),
         ("unsafe extern \"C\" { #[link_name = \"other\"] fn xpc_retain(); }", "link_name"),
-        ("unsafe extern \"C\" { fn xpc_retain(object: xpc_object_t, ...); }", "xpc_retain: `...`"),
         ("unsafe extern \"system\" { fn xpc_retain(); }", "is not C's ABI"),
-        ("pub const XPC: u32 = 1;", "pub const XPC"),
+        ("pub static XPC: u32 = 1;", "pub static XPC"),
         ("declare!(xpc_retain);", "declare !"),
     ] {
         let unclear = Check::declarations(source).unclear;

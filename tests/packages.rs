@@ -6,8 +6,15 @@ use camino::Utf8Path;
 use integration_tests::{Project, checkout, clean, must, target_dir, text};
 
 /// In the order in which they would be published.
-const CRATES: [&str; 6] =
-    ["xpc-object", "xpc-runtime-macros", "xpc-portable", "xpc-runtime", "cargo-xpc-templates", "cargo-xpc"];
+const CRATES: [&str; 7] = [
+    "xpc-object",
+    "xpc-runtime-macros",
+    "xpc-portable",
+    "xpc-runtime-sys",
+    "xpc-runtime",
+    "cargo-xpc-templates",
+    "cargo-xpc",
+];
 
 /// The workspace's development profile: with it, the dependencies that are built already are used again.
 const PROFILE: [&str; 4] = [

@@ -1,5 +1,6 @@
 //! Signing, reading back and inspecting, on real Mach-O files.
 
+mod apple;
 mod changes;
 mod command;
 mod embedding;
@@ -12,7 +13,10 @@ mod judge;
 mod layouts;
 mod mutation;
 mod oracle;
+#[cfg(target_os = "linux")]
+mod outside;
 mod peers;
 mod refusals;
 mod requests;
 mod third_party;
+mod verifying;
