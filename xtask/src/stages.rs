@@ -50,6 +50,34 @@ pub fn python() -> Outcome {
     std::fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))
 }
 
+/// Bundles that Apple's own codesign signed, which no test may do without: nobody here could make them.
+pub fn apple_bundles() -> Outcome {
+    let list = root().join("xtask/apple-bundles.txt");
+    let wanted = std::fs::read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?;
+    let (folder, wheels) = (tools().join("apple"), tools().join("apple-wheels"));
+    let stamp = folder.join("apple-bundles.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
+        println!("{} is up to date", folder.display());
+        return Ok(());
+    }
+    for old in [&folder, &wheels] {
+        if old.exists() {
+            std::fs::remove_dir_all(old).map_err(|e| format!("{}: {e}", old.display()))?;
+        }
+        std::fs::create_dir_all(old).map_err(|e| format!("{}: {e}", old.display()))?;
+    }
+    let python = venv_bin().join("python");
+    let download = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"];
+    let mut download = command(&python, &download);
+    // A server that does not answer fails the stage soon.
+    download.args(["--timeout", "30", "--retries", "2", "--no-cache-dir"]);
+    download.args(["--platform", "macosx_13_0_universal2", "--dest"]).arg(&wheels);
+    run(download.arg("--requirement").arg(&list))?;
+    run(command(&python, &["xtask/apple_bundles.py"]).arg(&wheels).arg(&folder))?;
+    std::fs::remove_dir_all(&wheels).map_err(|e| format!("{}: {e}", wheels.display()))?;
+    std::fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))
+}
+
 /// The linter of licences and sources.
 pub fn install_cargo_deny() -> Outcome {
     let has = ask(tools().join("bin/cargo-deny"), &["--version"]).unwrap_or_default();
@@ -144,5 +172,6 @@ pub fn demo() -> Outcome {
 fn with_peers(args: &[&str]) -> std::process::Command {
     let mut command = command("cargo", args);
     command.env("CARGO_XPC_TEST_VENV", tools().join("venv"));
+    command.env("CARGO_XPC_TEST_APPLE", tools().join("apple"));
     command
 }

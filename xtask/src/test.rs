@@ -7,7 +7,8 @@ use crate::stages;
 
 type Stage = (&'static str, fn() -> Outcome);
 
-const SETUP: [Stage; 2] = [("rust", stages::rust), ("python", stages::python)];
+const SETUP: [Stage; 3] =
+    [("rust", stages::rust), ("python", stages::python), ("apple-bundles", stages::apple_bundles)];
 const TESTS: [Stage; 9] = [
     ("fmt", stages::fmt),
     ("clippy", stages::clippy),

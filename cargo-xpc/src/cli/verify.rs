@@ -11,12 +11,22 @@ use crate::verify::{self, Report, Severity, Verdict};
 /// Recompute every hash of a signed bundle and list what is not as sealed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exits 0 where everything is as sealed, 1 where something is not or nothing is signed. Certificates are not judged: where a
-signature carries one, that is said.")]
+Exits 0 where everything is as sealed, and 1 where something is not, nothing is signed, or REQ is not satisfied. \
+Signatures and certificates have to hold as far as they are there; whose root stands at the end of a chain is said, and \
+nobody's is refused.
+
+REQ is Apple's language, as `codesign -R` and `csreq` take it: text after `=`, or a file with text or with a binary \
+requirement. Text without `=` is taken as text where no file has that name:
+  cargo xpc verify X.app -R '=identifier \"com.example.demo\" and anchor apple generic'
+What only a Mac can tell (`anchor trusted`, `notarized`) is said to be undecided, and exits 1.")]
 pub struct VerifyArgs {
-    /// The bundle
+    /// The bundle, or a Mach-O file by itself
     #[arg(value_name = "X.app")]
     bundle: Utf8PathBuf,
+
+    /// A requirement that the bundle's main code has to satisfy
+    #[arg(short = 'R', long, value_name = "REQ")]
+    requirement: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -28,7 +38,8 @@ struct Answer<'a> {
 
 /// The subcommand.
 pub fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
-    let report = verify::verify(&args.bundle)?;
+    let requirement = args.requirement.as_deref().map(verify::requirement).transpose()?;
+    let report = verify::verify_against(&args.bundle, requirement.as_ref())?;
     let verdict = report.verdict();
     ui.json("verified", &Answer { verdict, report: &report });
     for finding in &report.findings {
@@ -38,6 +49,16 @@ pub fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
     for unchecked in &report.unchecked {
         ui.warn(format_args!("{}: {}", unchecked.path, unchecked.what));
     }
+    // Where all is ad hoc, the last line says so.
+    if report.code.iter().any(|code| !code.ad_hoc) {
+        for code in &report.code {
+            match &code.signer {
+                Some(signer) => ui.out(format_args!("{}: signed by {signer}", code.path)),
+                None if code.ad_hoc => ui.out(format_args!("{}: signed ad hoc", code.path)),
+                None => ui.out(format_args!("{}: its signer cannot be read", code.path)),
+            }
+        }
+    }
     match verdict {
         Verdict::Valid => {
             let ad_hoc = if report.code.iter().all(|code| code.ad_hoc) { ", ad hoc" } else { "" };
@@ -46,7 +67,8 @@ pub fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
             Ok(Exit::Ok.into())
         }
         Verdict::Invalid => {
-            ui.out(format_args!("{}: not as sealed ({} findings)", args.bundle, report.errors().count()));
+            let asked = if requirement.is_some() { " or as required" } else { "" };
+            ui.out(format_args!("{}: not as sealed{asked} ({} findings)", args.bundle, report.errors().count()));
             Ok(Exit::No.into())
         }
         Verdict::NotSigned => {

@@ -1,22 +1,27 @@
 //! One bundle against its seal, and the bundles within.
+//!
+//! The folders are walked first, which tells what there is and what the seals say of it; then all files are read and hashed in parallel,
+//! each once; then the results are put together in the order of the walk, so that a report does not depend on who was first.
 
-use std::collections::BTreeSet;
-use std::io::{self, Read as _};
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use sha1::{Digest as _, Sha1};
-use sha2::Sha256;
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
 use super::VerifyError;
-use super::code::{self, Bound, Identities, short};
-use super::report::{Finding, Report, Severity, Unchecked, What};
+use super::code::{Identities, short};
+use super::file::{Done, FileJob, Job, compare};
+use super::open;
+use super::report::{Report, What};
+use super::requirement::{Requirement, Truth};
 use super::rules::may_be_omitted;
-use super::seal::{Entry, Seal, cdhashes};
+use super::seal::{Entry, Seal};
 use crate::anatomy::{Anatomy, Versions, is_allowed_target, is_file, is_folder};
-use crate::macho::{Content, FileKind, MachFile, sniff};
 
 /// No app nests its bundles this deep.
 pub(super) const MAX_DEPTH: usize = 32;
+/// Nor its folders: a path has room for more than a stack has.
+pub(super) const MAX_FOLDERS: usize = 256;
 
 /// What `codesign` writes beside a seal; anything else there is hidden from it.
 const SIGNATURE_FILES: [&str; 7] = [
@@ -29,10 +34,28 @@ const SIGNATURE_FILES: [&str; 7] = [
     "CodeTopDirectory",
 ];
 
+/// The walk, and what it leaves to be done.
 pub(super) struct Verifier<'a> {
     root: &'a Utf8Path,
-    pub report: Report,
+    steps: Vec<Step>,
+    jobs: Vec<Job>,
 }
+
+/// What becomes of the report, in order.
+enum Step {
+    Found(Box<Report>),
+    /// By number.
+    Job(usize),
+    /// A bundle in a place for code, by the job of its main executable.
+    Compare {
+        path: Utf8PathBuf,
+        entry: Option<Entry>,
+        code: Code,
+    },
+}
+
+/// Which job reads the code of a bundle, if there is any.
+pub(super) type Code = Option<usize>;
 
 /// The bundle whose seal is compared, while its folders are walked.
 struct Open {
@@ -43,23 +66,51 @@ struct Open {
     depth: usize,
 }
 
-/// The first bytes of a file.
-pub(super) fn start_of(path: &Utf8Path) -> io::Result<Vec<u8>> {
-    let mut start = Vec::with_capacity(20);
-    fs_err::File::open(path)?.take(20).read_to_end(&mut start)?;
-    Ok(start)
+/// Whether a bundle's executable is a plain file in a plain folder: a symlink on the way could lead out of the bundle.
+pub(super) fn is_inside(executable: &Utf8Path) -> std::io::Result<bool> {
+    Ok(executable.parent().map_or(Ok(false), is_folder)? && is_file(executable)?)
 }
 
 impl<'a> Verifier<'a> {
     pub(super) fn new(root: &'a Utf8Path) -> Self {
-        let (code, findings, unchecked) = (Vec::new(), Vec::new(), Vec::new());
-        Self { root, report: Report { bundle: root.to_owned(), code, findings, unchecked, elf: None } }
+        Self { root, steps: Vec::new(), jobs: Vec::new() }
+    }
+
+    /// Does what the walk left to be done, and judges the code of the bundle asked about under `requirement`.
+    pub(super) fn finish(self, main: Code, requirement: Option<&Requirement>) -> Result<Report, VerifyError> {
+        let done: Result<Vec<Done>, VerifyError> = self.jobs.par_iter().map(|job| job.run(self.root)).collect();
+        let mut done = done?;
+        let mut report = Report { bundle: self.root.to_owned(), ..Report::default() };
+        for step in self.steps {
+            match step {
+                Step::Found(found) => report.append(*found),
+                Step::Job(number) => {
+                    if let Some(done) = done.get_mut(number) {
+                        report.append(std::mem::take(&mut done.report));
+                    }
+                }
+                Step::Compare { path, entry, code } => {
+                    compare(&mut report, entry.as_ref(), &path, identities(&done, code));
+                }
+            }
+        }
+        if let Some(requirement) = requirement {
+            ask(&mut report, requirement, identities(&done, main));
+        }
+        Ok(report)
     }
 
     fn find(&mut self, path: &Utf8Path, what: What, expected: impl ToString, found: impl ToString) {
-        let path = if path.as_str().is_empty() { Utf8PathBuf::from(".") } else { path.to_owned() };
-        let (expected, found) = (expected.to_string(), found.to_string());
-        self.report.findings.push(Finding { path, place: None, what, severity: Severity::Error, expected, found });
+        let mut report = Report::default();
+        report.find(path, what, expected, found);
+        self.steps.push(Step::Found(Box::new(report)));
+    }
+
+    fn later(&mut self, job: Job) -> usize {
+        let number = self.jobs.len();
+        self.jobs.push(job);
+        self.steps.push(Step::Job(number));
+        number
     }
 
     fn relative(&self, path: &Utf8Path) -> Utf8PathBuf {
@@ -67,19 +118,14 @@ impl<'a> Verifier<'a> {
     }
 
     /// A bundle: its executable with what it seals, then what its `CodeResources` seals.
-    pub(super) fn bundle(
-        &mut self,
-        path: &Utf8Path,
-        anatomy: &Anatomy,
-        depth: usize,
-    ) -> Result<Option<Identities>, VerifyError> {
+    pub(super) fn bundle(&mut self, path: &Utf8Path, anatomy: &Anatomy, depth: usize) -> Result<Code, VerifyError> {
         if depth > MAX_DEPTH {
             return Err(VerifyError::TooDeep(path.to_owned()));
         }
         if anatomy.has_contents() {
-            for (name, _) in self.list(path)? {
+            for (name, kind) in self.list(path)? {
                 if name != "Contents" && name != ".DS_Store" {
-                    self.find(&path.join(name), What::UnsealedRoot, "", "");
+                    self.find(&path.join(name), What::UnsealedRoot, "", kind_name(kind));
                 }
             }
         }
@@ -89,22 +135,21 @@ impl<'a> Verifier<'a> {
         if is_folder(&self.root.join(&signature))? {
             for (name, kind) in self.list(&signature)? {
                 if !kind.is_file() || !SIGNATURE_FILES.contains(&name.as_str()) {
-                    self.find(&signature.join(name), What::StrayFile, "", "");
+                    self.find(&signature.join(name), What::StrayFile, "", kind_name(kind));
                 }
             }
             if is_file(&anatomy.code_resources())? {
-                seal = Some(fs_err::read(anatomy.code_resources())?);
+                seal = Some(open::read(self.root, &signature.join("CodeResources"))?);
             }
         }
         let executable = anatomy.executable();
-        let identities = match &executable {
-            Some(executable) if is_file(executable)? => {
-                let bound =
-                    Bound { info: &anatomy.info_bytes, resources: seal.as_deref(), identifier: anatomy.identifier() };
-                let data = fs_err::read(executable)?;
-                let path = self.relative(executable);
-                code::check(&mut self.report, &path, &data, Some(&bound))
-            }
+        let code = match &executable {
+            Some(executable) if is_inside(executable)? => Some(self.later(Job::Executable {
+                path: self.relative(executable),
+                info: anatomy.info.clone(),
+                info_bytes: anatomy.info_bytes.clone(),
+                seal: seal.clone(),
+            })),
             Some(executable) => {
                 self.find(&self.relative(executable), What::ExecutableMissing, "an executable", "none");
                 None
@@ -124,21 +169,27 @@ impl<'a> Verifier<'a> {
                 self.missing(&open);
             }
         }
-        Ok(identities)
+        Ok(code)
     }
 
     /// What the seal names and the walk did not meet.
     fn missing(&mut self, open: &Open) {
-        let required = open.seal.files2.iter().filter(|(_, entry)| !entry.optional).map(|(name, _)| name);
-        let old = open.seal.files.iter().filter(|(_, entry)| !entry.optional).map(|(name, _)| name);
-        let missing: BTreeSet<&String> = required.chain(old).filter(|name| !open.seen.contains(*name)).collect();
-        for name in missing {
-            self.find(&open.content.join(name), What::FileMissing, "", "");
+        let old = open.seal.files.iter().filter(|(_, entry)| !entry.optional);
+        let old = old.map(|(name, entry)| (name, format!("a file {}", short(&entry.sha1))));
+        let required = open.seal.files2.iter().filter(|(_, entry)| !entry.optional);
+        let required = required.map(|(name, entry)| (name, entry.to_string()));
+        let mut missing: BTreeMap<&String, String> = old.chain(required).collect();
+        missing.retain(|name, _| !open.seen.contains(*name));
+        for (name, expected) in missing {
+            self.find(&open.content.join(name), What::FileMissing, expected, "nothing");
         }
     }
 
     /// With `settled`, the code in this folder belongs to a bundle of its own, which is read apart.
     fn folder(&mut self, open: &mut Open, folder: &Utf8Path, settled: bool) -> Result<(), VerifyError> {
+        if folder.components().count() > MAX_FOLDERS {
+            return Err(VerifyError::TooManyFolders(folder.components().take(4).collect()));
+        }
         for (file_name, kind) in self.list(folder)? {
             let path = folder.join(&file_name);
             let name = path.strip_prefix(&open.content).unwrap_or(&path).to_string();
@@ -151,8 +202,9 @@ impl<'a> Verifier<'a> {
             if kind.is_dir() {
                 if nested && file_name.contains('.') {
                     open.seen.insert(name.clone());
-                    let identities = self.nested(&path, open.depth + 1)?;
-                    self.compare_code(open.seal.files2.get(&name), &path, identities);
+                    let code = self.nested(&path, open.depth + 1)?;
+                    let entry = open.seal.files2.get(&name).cloned();
+                    self.steps.push(Step::Compare { path, entry, code });
                 } else {
                     let apart = !nested && !settled && self.has_own_seal(&path)?;
                     if apart {
@@ -164,10 +216,16 @@ impl<'a> Verifier<'a> {
                 continue;
             }
             open.seen.insert(name.clone());
+            let entry = open.seal.files2.get(&name);
             if kind.is_symlink() {
-                self.symlink(open.seal.files2.get(&name), &path, omit)?;
+                self.symlink(entry, &path, omit)?;
             } else if kind.is_file() {
-                self.file(open, &path, &name, (nested, omit, settled))?;
+                if omit && !may_be_omitted(&name) {
+                    self.find(&path, What::FileOmitted, "", "");
+                }
+                let old = open.seal.files.get(&name).map(|old| old.sha1.clone());
+                let entry = entry.cloned();
+                self.later(Job::File(FileJob { path, entry, old, nested, omit, settled }));
             } else {
                 self.find(&path, What::KindChanged, "a file, a folder or a symlink", "something else");
             }
@@ -183,7 +241,7 @@ impl<'a> Verifier<'a> {
         }
         match entry {
             None if omit => {}
-            None => self.find(path, What::FileAdded, "", ""),
+            None => self.find(path, What::FileAdded, "", format!("a symlink to {target}")),
             Some(entry) => match &entry.symlink {
                 Some(expected) if *expected == target => {}
                 Some(expected) => self.find(path, What::SymlinkChanged, expected, target),
@@ -193,103 +251,8 @@ impl<'a> Verifier<'a> {
         Ok(())
     }
 
-    fn file(
-        &mut self,
-        open: &Open,
-        path: &Utf8Path,
-        name: &str,
-        (nested, omit, settled): (bool, bool, bool),
-    ) -> Result<(), VerifyError> {
-        let absolute = self.root.join(path);
-        let entry = open.seal.files2.get(name);
-        let old = open.seal.files.get(name);
-        if omit && !may_be_omitted(name) {
-            self.find(path, What::FileOmitted, "", "");
-        }
-        let is_macho = sniff(&start_of(&absolute)?) == Content::MachO;
-        if nested && !omit {
-            if !is_macho {
-                self.find(path, What::NotCode, "Mach-O", "something else");
-                return Ok(());
-            }
-            let identities = code::check(&mut self.report, path, &fs_err::read(&absolute)?, None);
-            self.compare_code(entry, path, identities);
-        } else if is_macho && !settled {
-            // Among the resources code need not be signed; where it is, its signature should hold.
-            let data = fs_err::read(&absolute)?;
-            let file = MachFile::parse(&data);
-            if file.is_ok_and(|file| file.is_signed() && FileKind::is_code(file.kind())) {
-                code::check(&mut self.report, path, &data, None);
-            }
-        }
-        let expects_hash = !nested && !omit;
-        if old.is_none() && entry.is_none() {
-            if expects_hash {
-                self.find(path, What::FileAdded, "", "");
-            }
-            return Ok(());
-        }
-        let hashes = Hashes::of(&absolute)?;
-        let mut differs = None;
-        if let Some(entry) = entry.filter(|_| !nested) {
-            if entry.symlink.is_some() || entry.cdhash.is_some() || (entry.sha1.is_none() && entry.sha256.is_none()) {
-                self.find(path, What::KindChanged, "something that is sealed otherwise", "a file");
-                return Ok(());
-            }
-            let pairs = [(&entry.sha256, &hashes.sha256), (&entry.sha1, &hashes.sha1)];
-            differs = pairs.into_iter().find_map(|(expected, found)| {
-                expected
-                    .as_ref()
-                    .filter(|expected| *expected != found)
-                    .map(|expected| (expected.clone(), found.clone()))
-            });
-        } else if expects_hash {
-            self.find(path, What::FileAdded, "", "");
-        }
-        if let Some(old) = old.filter(|old| old.sha1 != hashes.sha1) {
-            differs = differs.or_else(|| Some((old.sha1.clone(), hashes.sha1.clone())));
-        }
-        if let Some((expected, found)) = differs {
-            self.find(path, What::FileChanged, short(&expected), short(&found));
-        }
-        Ok(())
-    }
-
-    /// Code in a place for code, against the identity that the seal gives it.
-    fn compare_code(&mut self, entry: Option<&Entry>, path: &Utf8Path, identities: Option<Identities>) {
-        let Some(entry) = entry else {
-            self.find(path, What::FileAdded, "", "");
-            return;
-        };
-        // Where there is no identity, the reason was found already.
-        let Some(identities) = identities else { return };
-        let text =
-            |hashes: &[crate::macho::CdHash]| hashes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let all: Vec<_> = identities.concat();
-        match &entry.cdhash {
-            Some(expected) if all.iter().any(|hash| hash.0.as_slice() == expected.as_slice()) => {}
-            Some(expected) => self.find(path, What::NestedDiffers, short(expected), text(&all)),
-            None if entry.requirement.is_none() => self.find(path, What::NestedUnsealed, "", ""),
-            None => {}
-        }
-        let Some(requirement) = &entry.requirement else { return };
-        match cdhashes(requirement) {
-            Some(allowed) => {
-                for slice in &identities {
-                    if !slice.iter().any(|hash| allowed.contains(&hash.to_string())) {
-                        self.find(path, What::NestedDiffers, requirement, text(slice));
-                    }
-                }
-            }
-            None => self.report.unchecked.push(Unchecked {
-                path: path.to_owned(),
-                what: format!("its requirement in the seal is not evaluated by this version: {requirement}"),
-            }),
-        }
-    }
-
     /// A folder with a dot in its name, in a place for code.
-    fn nested(&mut self, path: &Utf8Path, depth: usize) -> Result<Option<Identities>, VerifyError> {
+    fn nested(&mut self, path: &Utf8Path, depth: usize) -> Result<Code, VerifyError> {
         let absolute = self.root.join(path);
         if let Some(versions) = Versions::find(&absolute)? {
             return self.framework(path, &versions, depth);
@@ -313,7 +276,7 @@ impl<'a> Verifier<'a> {
         path: &Utf8Path,
         versions: &Versions,
         depth: usize,
-    ) -> Result<Option<Identities>, VerifyError> {
+    ) -> Result<Code, VerifyError> {
         for (name, kind) in self.list(path)? {
             let inner = path.join(&name);
             if kind.is_symlink() {
@@ -323,12 +286,12 @@ impl<'a> Verifier<'a> {
                     self.find(&inner, What::SymlinkChanged, expected, target.to_string_lossy());
                 }
             } else if name != "Versions" && name != ".DS_Store" {
-                self.find(&inner, What::UnsealedRoot, "a symlink into Versions/Current", "something else");
+                self.find(&inner, What::UnsealedRoot, "a symlink into Versions/Current", kind_name(kind));
             }
         }
         for (name, kind) in self.list(&path.join("Versions"))? {
             if !kind.is_dir() && name != "Current" && name != ".DS_Store" {
-                self.find(&path.join("Versions").join(name), What::Framework, "a version", "something else");
+                self.find(&path.join("Versions").join(name), What::Framework, "a version", kind_name(kind));
             }
         }
         if versions.current.is_none() {
@@ -339,9 +302,9 @@ impl<'a> Verifier<'a> {
             let relative = self.relative(version);
             match Anatomy::find(version) {
                 Ok(Some(anatomy)) => {
-                    let identities = self.bundle(&relative, &anatomy, depth)?;
+                    let code = self.bundle(&relative, &anatomy, depth)?;
                     if Some(version) == versions.current.as_ref() {
-                        current = identities;
+                        current = code;
                     }
                 }
                 Ok(None) => self.find(&relative, What::Framework, "Resources/Info.plist", "none"),
@@ -372,23 +335,31 @@ impl<'a> Verifier<'a> {
     }
 }
 
-/// Both hashes of a file, made while it is read once.
-struct Hashes {
-    sha1: Vec<u8>,
-    sha256: Vec<u8>,
+fn kind_name(kind: std::fs::FileType) -> &'static str {
+    if kind.is_dir() {
+        "a folder"
+    } else if kind.is_symlink() {
+        "a symlink"
+    } else if kind.is_file() {
+        "a file"
+    } else {
+        "something else"
+    }
 }
 
-impl Hashes {
-    fn of(path: &Utf8Path) -> io::Result<Self> {
-        let mut file = fs_err::File::open(path)?;
-        let (mut sha1, mut sha256) = (Sha1::new(), Sha256::new());
-        let mut buffer = vec![0; 256 * 1024];
-        loop {
-            let read = file.read(&mut buffer)?;
-            let Some(chunk) = buffer.get(..read).filter(|chunk| !chunk.is_empty()) else { break };
-            sha1.update(chunk);
-            sha256.update(chunk);
+fn identities(done: &[Done], code: Code) -> Option<&Identities> {
+    done.get(code?)?.identities.as_ref()
+}
+
+/// The code that was asked about, under the requirement that whoever asks has.
+pub(super) fn ask(report: &mut Report, requirement: &Requirement, identities: Option<&Identities>) {
+    let path = Utf8Path::new("");
+    for identity in identities.into_iter().flatten() {
+        match identity.judge(requirement) {
+            Truth::Satisfied => {}
+            Truth::Failed => report.find(path, What::RequirementFailed, requirement, identity.describe()),
+            // It is the same for every architecture.
+            Truth::Undecided(why) => return report.find(path, What::RequirementUndecided, requirement, why),
         }
-        Ok(Self { sha1: sha1.finalize().to_vec(), sha256: sha256.finalize().to_vec() })
     }
 }

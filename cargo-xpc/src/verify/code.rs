@@ -1,21 +1,71 @@
 //! One Mach-O file against its own signature.
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
+use plist::Dictionary;
 
-use super::report::{Finding, Report, Severity, Unchecked, VerifiedCode, What};
+use super::certificate::Chain;
+use super::cms;
+use super::report::{Anchor, Finding, Report, Severity, Signer, VerifiedCode, What};
+use super::requirement::{Code, Purpose, Requirement, Truth, read_set};
 use crate::macho::{
-    CdHash, CodeDirectory, CodeFlags, Container, ExecSegmentFlags, FileKind, MachFile, Signature, Slice, slot,
+    Arch, CdHash, CodeDirectory, CodeFlags, Container, ExecSegmentFlags, FileKind, MachFile, Signature, Slice, slot,
 };
+use crate::property_list;
+
+/// Changed pages that are listed one by one; a file that was replaced differs in all of them.
+const MAX_PAGES: usize = 32;
 
 /// What a bundle contributes to the signature of its main executable.
 pub(super) struct Bound<'a> {
-    pub info: &'a [u8],
+    pub info_bytes: &'a [u8],
+    pub info: &'a Dictionary,
     pub resources: Option<&'a [u8]>,
     pub identifier: Option<&'a str>,
 }
 
-/// The identities of a file: for each architecture, the hash of each of its code directories.
-pub(super) type Identities = Vec<Vec<CdHash>>;
+/// What one architecture of a file is known by.
+pub(super) struct Identity {
+    pub arch: Arch,
+    /// The hash of each of its code directories.
+    pub cdhashes: Vec<CdHash>,
+    identifier: String,
+    /// Of the directory that counts.
+    cdhash: CdHash,
+    platform: u8,
+    info: Option<Dictionary>,
+    entitlements: Option<Dictionary>,
+    chain: Option<Chain>,
+}
+
+/// The architectures of a file that are signed.
+pub(super) type Identities = Vec<Identity>;
+
+impl Identity {
+    /// What `requirement` says of it.
+    pub(super) fn judge(&self, requirement: &Requirement) -> Truth {
+        requirement.evaluate(&Code {
+            identifier: &self.identifier,
+            cdhash: self.cdhash,
+            platform: self.platform,
+            info: self.info.as_ref(),
+            entitlements: self.entitlements.as_ref(),
+            chain: self.chain.as_ref().map_or(&[], |chain| &chain.certificates),
+            is_complete: self.chain.as_ref().is_some_and(|chain| chain.is_complete),
+        })
+    }
+
+    /// What a person needs to see why a requirement fails.
+    pub(super) fn describe(&self) -> String {
+        let signer = match &self.chain {
+            None => "ad hoc".to_owned(),
+            Some(chain) => {
+                let names = chain.certificates.iter().map(|certificate| format!("`{}`", certificate.name()));
+                format!("signed by {}", names.collect::<Vec<_>>().join(" below "))
+            }
+        };
+        format!("identifier \"{}\", cdhash {} ({}), {signer}", self.identifier, self.cdhash, self.arch)
+    }
+}
 
 /// Hex digits, cut short: a person compares the first few.
 pub(super) fn short(bytes: &[u8]) -> String {
@@ -43,11 +93,32 @@ pub(super) fn check(
     };
     check.container(data, &file);
     let mut read: Vec<(&Slice, Signature)> = Vec::new();
+    let mut identities = Identities::new();
+    let mut signers: Vec<Signer> = Vec::new();
+    let mut requirement = None;
     for slice in &file.slices {
         check.place = Some(slice.arch.to_string());
         match slice.read_signature(data) {
             Ok(Some(signature)) => {
-                check.slice(slice, slice.bytes(data), &signature, bound);
+                let bytes = slice.bytes(data);
+                check.slice(slice, bytes, &signature, bound);
+                let authority = check.authority(&signature);
+                let (signer, chain) = authority.map(|it| (it.signer, it.chain)).unzip();
+                let directory = signature.best_directory();
+                let embedded = || property_list::read(slice.info_plist.clone().and_then(|at| bytes.get(at))?).ok();
+                let identity = Identity {
+                    arch: slice.arch,
+                    cdhashes: signature.directories.iter().map(|directory| directory.cdhash).collect(),
+                    identifier: directory.identifier.clone(),
+                    cdhash: directory.cdhash,
+                    platform: directory.platform,
+                    info: bound.map(|bound| bound.info.clone()).or_else(embedded),
+                    entitlements: check.entitlements(&signature),
+                    chain,
+                };
+                requirement = requirement.or(check.own_requirement(&signature, &identity));
+                identities.push(identity);
+                signers.extend(signer);
                 read.push((slice, signature));
             }
             Ok(None) => check.find(What::Unsigned, "a signature", "none"),
@@ -62,9 +133,18 @@ pub(super) fn check(
             && other.flags == directory.flags
             && other.team_id == directory.team_id;
         if !same {
-            let describe = |it: &CodeDirectory| format!("`{}` with flags {}", it.identifier, it.flags);
+            let describe = |it: &CodeDirectory| {
+                let team = it.team_id.as_deref().map_or_else(String::new, |team| format!(" of team {team}"));
+                format!("`{}`{team} with flags {}", it.identifier, it.flags)
+            };
             check.find(What::DirectoriesDiffer, describe(directory), describe(other));
         }
+    }
+    let leaf = |signer: &Signer| signer.chain.first().map(|certificate| certificate.sha256.clone());
+    if let Some((first, others)) = signers.split_first()
+        && let Some(other) = others.iter().find(|other| leaf(other) != leaf(first))
+    {
+        check.warn(What::SignersDiffer, first, other);
     }
     if let Some(identifier) = bound.and_then(|bound| bound.identifier)
         && identifier != directory.identifier
@@ -78,14 +158,11 @@ pub(super) fn check(
         ad_hoc: first.cms().is_none(),
         team_id: directory.team_id.clone(),
         architectures: read.iter().map(|(slice, it)| (slice.arch, it.best_directory().cdhash)).collect(),
+        requirement,
+        signer: signers.into_iter().next(),
     };
-    if read.iter().any(|(_, signature)| signature.cms().is_some()) {
-        let what = "its certificate and CMS signature are not checked by this version".to_owned();
-        check.report.unchecked.push(Unchecked { path: path.to_owned(), what });
-    }
     check.report.code.push(code);
-    let identities = |signature: &Signature| signature.directories.iter().map(|directory| directory.cdhash).collect();
-    Some(read.iter().map(|(_, signature)| identities(signature)).collect())
+    Some(identities)
 }
 
 struct Check<'a> {
@@ -96,8 +173,8 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn push(&mut self, severity: Severity, what: What, expected: String, found: String) {
-        let path: Utf8PathBuf = self.path.to_owned();
-        self.report.findings.push(Finding { path, place: self.place.clone(), what, severity, expected, found });
+        let finding = Finding::new(self.path.to_owned(), self.place.clone(), what, severity, (expected, found));
+        self.report.findings.push(finding);
     }
 
     fn find(&mut self, what: What, expected: impl ToString, found: impl ToString) {
@@ -106,6 +183,79 @@ impl Check<'_> {
 
     fn warn(&mut self, what: What, expected: impl ToString, found: impl ToString) {
         self.push(Severity::Warning, what, expected.to_string(), found.to_string());
+    }
+
+    /// Who signed, and whether the signature holds.
+    fn authority(&mut self, signature: &Signature) -> Option<cms::Authority> {
+        let bytes = signature.cms()?;
+        let directories: Vec<(&CodeDirectory, &[u8])> = signature
+            .directories
+            .iter()
+            .map(|directory| (directory, signature.blob(directory.slot).unwrap_or_default()))
+            .collect();
+        let authority = match cms::read(bytes, &directories) {
+            Ok(authority) => authority,
+            Err(problem) => {
+                self.find(What::CmsDamaged, "", problem);
+                return None;
+            }
+        };
+        for cms::Remark { severity, what, expected, found } in &authority.remarks {
+            self.push(*severity, *what, expected.clone(), found.clone());
+        }
+        // What the last certificate says is then its own word.
+        let signer = &authority.signer;
+        for (whose, anchor, chain) in std::iter::once(("its certificates", signer.anchor, &signer.chain))
+            .chain(signer.timestamp.iter().map(|stamp| ("those of its time stamp", stamp.anchor, &stamp.chain)))
+        {
+            if let (Anchor::Incomplete, Some(last)) = (anchor, chain.last()) {
+                let what =
+                    format!("the root of {whose} is not there, so nobody's signature on `{}` is checked", last.subject);
+                self.report.leave(self.path, what);
+            }
+        }
+        // Only Apple says which team a developer is of; in another's certificate, and in the App Store's own, the field is free text.
+        let developer = authority.chain.certificates.first().filter(|leaf| leaf.is_apple_developer());
+        if signer.anchor == Anchor::Apple && developer.is_some() {
+            let team = signer.team_id.as_deref();
+            for stated in signature.directories.iter().filter_map(|directory| directory.team_id.as_deref()) {
+                if Some(stated) != team {
+                    self.find(What::TeamDiffers, team.unwrap_or("none"), stated);
+                }
+            }
+        }
+        Some(authority)
+    }
+
+    fn entitlements(&mut self, signature: &Signature) -> Option<Dictionary> {
+        match signature.entitlements() {
+            Ok(entitlements) => entitlements,
+            Err(problem) => {
+                self.find(What::Damaged, "", problem);
+                None
+            }
+        }
+    }
+
+    /// The requirement by which the code's later versions are recognised: the code itself has to be one of them.
+    fn own_requirement(&mut self, signature: &Signature, identity: &Identity) -> Option<String> {
+        let set = match read_set(signature.blob(slot::REQUIREMENTS)?) {
+            Ok(set) => set,
+            Err(error) => {
+                self.find(What::RequirementDamaged, "", error);
+                return None;
+            }
+        };
+        let (_, requirement) = set.into_iter().find(|(purpose, _)| *purpose == Purpose::Designated)?;
+        let text = requirement.to_string();
+        match identity.judge(&requirement) {
+            Truth::Satisfied => {}
+            Truth::Failed => self.find(What::RequirementFailed, format!("its own, {text}"), identity.describe()),
+            Truth::Undecided(why) => {
+                self.report.leave(self.path, format!("its own requirement is not decided: {why}: {text}"));
+            }
+        }
+        Some(text)
     }
 
     /// A universal header is sealed by nothing: at least nothing may hide between the slices.
@@ -169,14 +319,23 @@ impl Check<'_> {
             self.find(What::PageCount, due, directory.pages);
         }
         let arch = self.place.take();
+        let at = |place: String| Some(format!("{}, {place}", arch.as_deref().unwrap_or_default()));
+        let mut changed = 0;
         for (index, page) in code.chunks(size).enumerate() {
             let Some(expected) = directory.page_hash(index) else { break };
             let found = directory.hash.digest(page);
-            if found != expected {
-                self.place =
-                    Some(format!("{}, page {index} at {:#x}", arch.as_deref().unwrap_or_default(), index * size));
+            if found == expected {
+                continue;
+            }
+            changed += 1;
+            if changed <= MAX_PAGES {
+                self.place = at(format!("page {index} at {:#x}", index * size));
                 self.find(What::PageChanged, short(expected), short(&found));
             }
+        }
+        if changed > MAX_PAGES {
+            self.place = at("more pages".to_owned());
+            self.find(What::PageChanged, "none", format!("{} more of {due} pages", changed - MAX_PAGES));
         }
         self.place = arch;
     }
@@ -190,7 +349,7 @@ impl Check<'_> {
         bound: Option<&Bound<'_>>,
     ) {
         let embedded = slice.info_plist.clone().and_then(|range| bytes.get(range));
-        let info = bound.map(|bound| bound.info).or(embedded);
+        let info = bound.map(|bound| bound.info_bytes).or(embedded);
         self.outside(directory, slot::INFO, info, What::InfoPlistChanged);
         self.outside(directory, slot::RESOURCES, bound.and_then(|bound| bound.resources), What::SealChanged);
         for blob in &signature.blobs {

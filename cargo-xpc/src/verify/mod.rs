@@ -2,22 +2,32 @@
 //!
 //! This room shares no code with `sign` and knows nothing of how a bundle was signed: it reads what is on disk. It stops at the first
 //! thing that it cannot read, and lists everything that it can read and that is not as sealed.
-//! Certificates are another matter: where a signature carries one, [`Report::unchecked`] says that nobody looked at it.
+//! Certificates are judged as far as they are there: [`Signer::anchor`] says whose root stands behind them, and nobody's root is refused.
 
 mod bundle;
+mod certificate;
+mod cms;
 mod code;
+mod file;
+mod key;
+mod open;
 mod report;
+mod requirement;
 mod rules;
 mod seal;
+mod time;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
-use crate::anatomy::{Anatomy, AnatomyError, Versions};
+use crate::anatomy::{Anatomy, AnatomyError, Versions, is_file};
 use crate::exit::{Coded, Exit};
-use crate::macho::{Content, sniff};
+use crate::macho::Content;
 
-pub use self::report::{Finding, Report, Severity, Unchecked, Verdict, VerifiedCode, What};
+pub use self::report::{
+    Anchor, CertificateInfo, Finding, Report, Severity, Signer, Timestamp, Unchecked, Verdict, VerifiedCode, What,
+};
+pub use self::requirement::{Requirement, RequirementError};
 
 /// Why a bundle could not be read at all.
 #[derive(Debug, Error)]
@@ -32,6 +42,17 @@ pub enum VerifyError {
     /// Bundles in bundles beyond reason.
     #[error("`{0}` is nested deeper than {limit} bundles", limit = bundle::MAX_DEPTH)]
     TooDeep(Utf8PathBuf),
+    /// Folders in folders beyond reason.
+    #[error("below `{0}`, folders are nested deeper than {limit}", limit = bundle::MAX_FOLDERS)]
+    TooManyFolders(Utf8PathBuf),
+    /// What was given as a requirement is none.
+    #[error("the requirement `{argument}` {error}")]
+    Requirement {
+        /// As it was given.
+        argument: String,
+        /// What is wrong with it.
+        error: RequirementError,
+    },
     /// A name that is not UTF-8.
     #[error("`{0}` is not valid UTF-8; a seal names files in UTF-8")]
     NotUtf8(String),
@@ -55,23 +76,70 @@ impl Coded for VerifyError {
     }
 }
 
+/// The requirement that an argument stands for: text after `=`, or the name of a file with text or with a blob, as `codesign -R` takes
+/// it. Text without the mark is taken too, where no file has that name.
+///
+/// # Errors
+/// Where it is no requirement, or the file cannot be read.
+pub fn requirement(argument: &str) -> Result<Requirement, VerifyError> {
+    let wrong = |error| VerifyError::Requirement { argument: argument.to_owned(), error };
+    let path = Utf8Path::new(argument);
+    if !argument.starts_with('=') && path.is_file() {
+        return Requirement::from_file(&fs_err::read(path)?).map_err(wrong);
+    }
+    Requirement::from_text(argument).map_err(wrong)
+}
+
 /// Reads the bundle at `root` back.
 ///
 /// # Errors
 /// Where something cannot be read, or is no bundle. What is not as sealed is no error but a [`Finding`].
 pub fn verify(root: &Utf8Path) -> Result<Report, VerifyError> {
+    verify_against(root, None)
+}
+
+/// Reads the bundle at `root` back, and asks whether its main code satisfies `requirement`, as `codesign --verify -R` does. A Mach-O file by
+/// itself is taken too.
+///
+/// # Errors
+/// Where something cannot be read, or is no bundle. What is not as sealed or as required is no error but a [`Finding`].
+pub fn verify_against(root: &Utf8Path, requirement: Option<&Requirement>) -> Result<Report, VerifyError> {
+    if is_file(root)? {
+        let folder = root.parent().filter(|parent| !parent.as_str().is_empty());
+        let name = Utf8Path::new(root.file_name().unwrap_or_default());
+        let opened = open::Opened::open(folder.unwrap_or(Utf8Path::new(".")), name)?;
+        match opened.sniff() {
+            Content::MachO => return Ok(verify_code(root, &opened.read()?, requirement)),
+            Content::Elf(machine) => {
+                return Ok(Report { bundle: root.to_owned(), elf: Some(machine), ..Report::default() });
+            }
+            Content::Other => {}
+        }
+    }
     let mut verifier = bundle::Verifier::new(root);
-    if let Some(versions) = Versions::find(root)? {
-        verifier.framework(Utf8Path::new(""), &versions, 0)?;
-        return Ok(verifier.report);
+    let main = if let Some(versions) = Versions::find(root)? {
+        verifier.framework(Utf8Path::new(""), &versions, 0)?
+    } else {
+        let anatomy = Anatomy::read(root)?;
+        if let Some(executable) = anatomy.executable()
+            && bundle::is_inside(&executable)?
+            && let Content::Elf(machine) =
+                open::Opened::open(root, executable.strip_prefix(root).unwrap_or(&executable))?.sniff()
+        {
+            return Ok(Report { bundle: root.to_owned(), elf: Some(machine), ..Report::default() });
+        }
+        verifier.bundle(Utf8Path::new(""), &anatomy, 0)?
+    };
+    verifier.finish(main, requirement)
+}
+
+/// Reads a Mach-O file back that stands by itself; `data` is all of it.
+pub fn verify_code(path: &Utf8Path, data: &[u8], requirement: Option<&Requirement>) -> Report {
+    let mut report = Report { bundle: path.to_owned(), ..Report::default() };
+    let name = Utf8Path::new(path.file_name().unwrap_or(path.as_str()));
+    let identities = code::check(&mut report, name, data, None);
+    if let Some(requirement) = requirement {
+        bundle::ask(&mut report, requirement, identities.as_ref());
     }
-    let anatomy = Anatomy::read(root)?;
-    if let Some(executable) = anatomy.executable()
-        && let Ok(Content::Elf(machine)) = bundle::start_of(&executable).map(|start| sniff(&start))
-    {
-        verifier.report.elf = Some(machine);
-        return Ok(verifier.report);
-    }
-    verifier.bundle(Utf8Path::new(""), &anatomy, 0)?;
-    Ok(verifier.report)
+    report
 }

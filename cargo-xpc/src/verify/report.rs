@@ -8,12 +8,12 @@ use serde::Serialize;
 use crate::macho::{Arch, CdHash, CodeFlags};
 
 /// Everything that was read, and everything that is not as sealed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Report {
     /// The bundle.
     pub bundle: Utf8PathBuf,
-    /// The code that was read, deepest first.
+    /// The code that was read: each bundle's own before what is in it.
     pub code: Vec<VerifiedCode>,
     /// What is not as sealed.
     pub findings: Vec<Finding>,
@@ -65,10 +65,100 @@ pub struct VerifiedCode {
     pub flags: CodeFlags,
     /// Whether no certificate stands behind the signature.
     pub ad_hoc: bool,
-    /// The signer's team.
+    /// The signer's team, as the code says.
     pub team_id: Option<String>,
     /// The identity of each architecture.
     pub architectures: Vec<(Arch, CdHash)>,
+    /// What later versions of the code are recognised by, where the signature states it.
+    pub requirement: Option<String>,
+    /// Who signed; `None` where the signature is ad hoc.
+    pub signer: Option<Signer>,
+}
+
+/// Who signed code, by the certificates that the signature carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Signer {
+    /// The name in the signer's certificate.
+    pub common_name: Option<String>,
+    /// The team in the signer's certificate, which is its organizational unit.
+    pub team_id: Option<String>,
+    /// Whose root stands at the end of the chain.
+    pub anchor: Anchor,
+    /// From the signer up.
+    pub chain: Vec<CertificateInfo>,
+    /// When the signer says to have signed.
+    pub signing_time: Option<String>,
+    /// When somebody else says that the signature was there.
+    pub timestamp: Option<Timestamp>,
+}
+
+/// Whose root stands at the end of a chain. Nothing but Apple's is known here, and none but Apple's is refused for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Anchor {
+    /// One of Apple's roots, told by its fingerprint.
+    Apple,
+    /// The certificate signs itself, and nobody vouches for it.
+    SelfSigned,
+    /// Somebody else's root.
+    Private,
+    /// The root is not among the certificates of the signature.
+    Incomplete,
+}
+
+/// A certificate in short. Dates are written as in ISO 8601.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CertificateInfo {
+    /// Its common name, or its whole name where it has none.
+    pub subject: String,
+    /// Its fingerprint.
+    pub sha256: String,
+    /// When its validity begins.
+    pub not_before: String,
+    /// When its validity ends.
+    pub not_after: String,
+}
+
+/// A time stamp (RFC 3161).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Timestamp {
+    /// When it was made, as in ISO 8601.
+    pub time: String,
+    /// By whom.
+    pub authority: String,
+    /// Whose root stands at the end of its chain.
+    pub anchor: Anchor,
+    /// From the authority up.
+    pub chain: Vec<CertificateInfo>,
+}
+
+impl fmt::Display for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.common_name.as_deref().unwrap_or("a certificate without a name"))?;
+        if let Some(team) = &self.team_id {
+            write!(f, ", team {team}")?;
+        }
+        let above: Vec<&str> = self.chain.iter().skip(1).map(|certificate| certificate.subject.as_str()).collect();
+        match self.anchor {
+            Anchor::Apple => write!(f, "; below {}", above.join(", "))?,
+            Anchor::SelfSigned => f.write_str("; self-signed: nobody vouches for it")?,
+            Anchor::Private => write!(f, "; below {}, which is not Apple's", above.join(", "))?,
+            Anchor::Incomplete => {
+                if !above.is_empty() {
+                    write!(f, "; below {}", above.join(", "))?;
+                }
+                f.write_str("; without its root")?;
+            }
+        }
+        match (&self.timestamp, &self.signing_time) {
+            (Some(stamp), _) => write!(f, "; time stamp {} by {}", stamp.time, stamp.authority),
+            (None, Some(time)) => write!(f, "; no time stamp; signed {time}, says the signer"),
+            (None, None) => f.write_str("; no time stamp"),
+        }
+    }
 }
 
 /// One thing that is not as it should be.
@@ -90,19 +180,29 @@ pub struct Finding {
     pub found: String,
 }
 
+impl Finding {
+    /// With words of its kind for what is not said of this one.
+    pub(super) fn new(
+        path: Utf8PathBuf,
+        place: Option<String>,
+        what: What,
+        severity: Severity,
+        (expected, found): (String, String),
+    ) -> Self {
+        let (usual, unusual) = what.usual();
+        let or = |text: String, words: &str| if text.is_empty() { words.to_owned() } else { text };
+        let path = if path.as_str().is_empty() { Utf8PathBuf::from(".") } else { path };
+        Self { path, place, what, severity, expected: or(expected, usual), found: or(found, unusual) }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path)?;
         if let Some(place) = &self.place {
             write!(f, " ({place})")?;
         }
-        write!(f, ": {}", self.what.describe())?;
-        match (self.expected.as_str(), self.found.as_str()) {
-            ("", "") => Ok(()),
-            ("", found) => write!(f, ": {found}"),
-            (expected, "") => write!(f, ": expected {expected}"),
-            (expected, found) => write!(f, ": expected {expected}, found {found}"),
-        }
+        write!(f, ": {}: expected {}, found {}", self.what.describe(), self.expected, self.found)
     }
 }
 
@@ -162,9 +262,45 @@ pub enum What {
     UnsealedRoot,
     StrayFile,
     Framework,
+    CmsDamaged,
+    CmsBroken,
+    CmsDirectories,
+    CertificateUnsound,
+    CertificateUnused,
+    TimestampUnsound,
+    SignersDiffer,
+    TeamDiffers,
+    RequirementDamaged,
+    RequirementFailed,
+    RequirementUndecided,
 }
 
 impl What {
+    /// What is due and what is there instead, where a finding says no more.
+    fn usual(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Damaged => ("something that can be read", "damage"),
+            Self::BlobUnsealed => ("a hash of it in the code directory", "none"),
+            Self::FlagsContradict => ("flags that fit", "others"),
+            Self::SealMissing => ("_CodeSignature/CodeResources", "none"),
+            Self::SealDamaged => ("a property list of files and rules", "something else"),
+            Self::FileMissing => ("what was sealed", "nothing"),
+            Self::FileAdded => ("nothing", "what the seal does not name"),
+            Self::FileOmitted => ("a seal", "a rule that leaves it out"),
+            Self::SymlinkOutside => ("a target in the bundle or among the system's", "another"),
+            Self::NestedUnsealed => ("a cdhash or a requirement", "neither"),
+            Self::UnsealedRoot => ("Contents alone", "something beside it"),
+            Self::StrayFile => ("the seal alone", "something beside it"),
+            Self::CmsDamaged => ("a signed message", "something else"),
+            Self::CmsBroken => ("a signature on the code directory by the signer's key", "another"),
+            Self::CmsDirectories => ("the hashes of all code directories", "others"),
+            Self::CertificateUnsound => ("certificates for signing code, each by the next", "others"),
+            Self::CertificateUnused => ("the chain alone", "another"),
+            Self::TimestampUnsound => ("a time stamp on this signature", "something else"),
+            _ => ("what was signed", "something else"),
+        }
+    }
+
     /// In words.
     pub fn describe(self) -> &'static str {
         match self {
@@ -199,6 +335,17 @@ impl What {
             Self::UnsealedRoot => "stands at the root of a bundle, where nothing is sealed",
             Self::StrayFile => "stands beside the seal, where nothing is sealed",
             Self::Framework => "is no sound framework",
+            Self::CmsDamaged => "the CMS signature cannot be read",
+            Self::CmsBroken => "the CMS signature does not hold",
+            Self::CmsDirectories => "the CMS signature is over other code directories",
+            Self::CertificateUnsound => "the certificates do not hold",
+            Self::CertificateUnused => "carries a certificate that is not of the signer's chain",
+            Self::TimestampUnsound => "the time stamp does not hold",
+            Self::SignersDiffer => "the architectures are signed by different certificates",
+            Self::TeamDiffers => "the signature names another team than its certificate",
+            Self::RequirementDamaged => "a requirement cannot be read",
+            Self::RequirementFailed => "does not satisfy a requirement",
+            Self::RequirementUndecided => "a requirement cannot be decided here",
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The rules that a seal states about itself.
 
 use plist::{Dictionary, Value};
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 /// More rules than any seal has; each costs a match a file.
 const MAX_RULES: usize = 256;
+/// Bytes of one rule, compiled. Real ones take a few thousand.
+const MAX_RULE: usize = 1 << 20;
 
 /// What the seal says about the paths that a rule matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +28,8 @@ impl Rules {
         }
         let mut parsed = Vec::new();
         for (pattern, value) in rules {
-            let regex = Regex::new(pattern).map_err(|error| format!("rule `{pattern}`: {error}"))?;
+            let regex = RegexBuilder::new(pattern).size_limit(MAX_RULE).dfa_size_limit(MAX_RULE).build();
+            let regex = regex.map_err(|error| format!("rule `{pattern}`: {error}"))?;
             let (weight, verdict) = match value {
                 Value::Boolean(true) => (1.0, Verdict::default()),
                 Value::Boolean(false) => (1.0, Verdict { omit: true, ..Verdict::default() }),

@@ -1,9 +1,11 @@
 //! Reading `CodeResources`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use plist::{Dictionary, Value};
 
+use super::code::short;
 use super::rules::Rules;
 use crate::property_list;
 
@@ -26,7 +28,7 @@ pub(super) struct OldEntry {
 }
 
 /// An entry of the second version.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Entry {
     pub sha1: Option<Vec<u8>>,
     pub sha256: Option<Vec<u8>>,
@@ -34,6 +36,17 @@ pub(super) struct Entry {
     pub cdhash: Option<Vec<u8>>,
     pub requirement: Option<String>,
     pub optional: bool,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.symlink, &self.cdhash, self.sha256.as_ref().or(self.sha1.as_ref())) {
+            (Some(target), ..) => write!(f, "a symlink to {target}"),
+            (None, Some(cdhash), _) => write!(f, "code {}", short(cdhash)),
+            (None, None, Some(hash)) => write!(f, "a file {}", short(hash)),
+            (None, None, None) => f.write_str("what no hash is given of"),
+        }
+    }
 }
 
 impl Seal {
@@ -89,30 +102,5 @@ impl Entry {
             }
             _ => None,
         }
-    }
-}
-
-/// The hashes in a requirement of the form that seals write for ad-hoc code, `cdhash H"…" or cdhash H"…"`; `None` for any other.
-pub(super) fn cdhashes(requirement: &str) -> Option<Vec<String>> {
-    let hash = |term: &str| {
-        let hash = term.trim().strip_prefix("cdhash")?.trim().strip_prefix("H\"")?.strip_suffix('"')?;
-        (hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| hash.to_ascii_lowercase())
-    };
-    // apple-codesign writes parentheses around nested alternatives; they change nothing where all is `or`.
-    requirement.replace(['(', ')'], " ").split(" or ").map(hash).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requirements_of_ad_hoc_code_are_read() {
-        let (a, b) = ("0".repeat(40), "AB".repeat(20));
-        let list = |text: String| cdhashes(&text);
-        assert_eq!(list(format!("cdhash H\"{a}\"")), Some(vec![a.clone()]));
-        assert_eq!(list(format!("(cdhash H\"{a}\") or (cdhash H\"{b}\")")), Some(vec![a.clone(), b.to_lowercase()]));
-        assert_eq!(list(format!("cdhash H\"{a}\" or anchor apple")), None);
-        assert_eq!(list("anchor apple generic".to_owned()), None);
     }
 }

@@ -1,5 +1,6 @@
 //! Signing, reading back and inspecting, on real Mach-O files.
 
+mod apple;
 mod command;
 mod embedding;
 mod fixture;
@@ -11,3 +12,4 @@ mod peers;
 mod refusals;
 mod requests;
 mod third_party;
+mod verifying;

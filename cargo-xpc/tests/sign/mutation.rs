@@ -26,6 +26,8 @@ fn findings(app: &App) -> Vec<(String, What)> {
         Ok(report) => report,
         Err(_) => return vec![(".".to_owned(), What::Damaged)],
     };
+    // Whatever is found, it says what was due and what is there.
+    assert!(report.findings.iter().all(|finding| !finding.expected.is_empty() && !finding.found.is_empty()));
     report.errors().map(|finding| (finding.path.to_string(), finding.what)).collect()
 }
 
