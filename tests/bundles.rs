@@ -81,6 +81,46 @@ fn universal_signed_and_read_by_peers() {
 }
 
 #[test]
+fn a_certificate_signs_what_is_built() {
+    let project = Project::scaffold("certified");
+    let identities = integration_tests::checkout().join("cargo-xpc/tests/fixtures/identity");
+    // Without a team the profile means nothing, and the user is told.
+    project.write("app/demo.provisionprofile", "for a release");
+    project.edit(
+        "app/Cargo.toml",
+        "[package.metadata.xpc.app.certified]",
+        "[package.metadata.xpc.app.certified]\nprovisioning-profile = \"demo.provisionprofile\"",
+    );
+    let certificate = identities.join("plain.pem");
+    let finished = bundle(&project, &["--target", "aarch64-apple-darwin", "--sign", certificate.as_str()]);
+    assert_eq!((&finished["identity"], &finished["certificate"]["team"]), (&json!("certificate"), &Value::Null));
+    let read = peer("bundle.py", &[finished["bundle"].as_str().unwrap()]);
+    assert_eq!(read["wrong"], json!([]));
+    for slice in read["machos"].as_object().unwrap().values().map(|slices| &slices[0]) {
+        assert_eq!(
+            (&slice["flags"], &slice["entitlements"]),
+            (&json!(0), &json!({ "com.apple.security.get-task-allow": true }))
+        );
+    }
+
+    let asked =
+        project.xpc(&["bundle", "--target", "aarch64-apple-darwin", "--sign", certificate.as_str(), "--dry-run"]);
+    let planned = asked.with_zig().ok();
+    assert!(
+        planned.stderr.contains("demo.provisionprofile` grants nothing to what is signed without a team"),
+        "{planned:?}"
+    );
+    let plan: Value = serde_json::from_str(&planned.stdout).unwrap();
+    assert_eq!(plan["signing"]["certificate"]["subject"], "CN=Plain Signer, O=Example");
+
+    let team = identities.join("developer-id.p12");
+    let asked = ["bundle", "--target", "aarch64-apple-darwin", "--sign", team.as_str(), "--password-env", "PASSWORD"];
+    let asked = project.xpc(&asked).with_zig().env("PASSWORD", "swordfish-7");
+    let asked = asked.env("CARGO_XPC_APPLE_ROOT", identities.join("apple-root.cer").as_str());
+    asked.fails(2, &["demo.provisionprofile: it is no provisioning profile"]);
+}
+
+#[test]
 fn verify_finds_a_change_and_says_so() {
     let project = integration_tests::Plain::default().app("resources = [\"data/**\"]\n").make();
     project.write("app/data/one.txt", "one");

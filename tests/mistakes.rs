@@ -162,7 +162,13 @@ fn what_contradicts_itself_on_the_command_line() {
     project.xpc(&both).fails(2, &["'--universal' cannot be used with '--target <TRIPLE>'"]);
     let both = ["bundle", "--target", "x86_64-apple-darwin", "--target", "x86_64-unknown-linux-gnu"];
     project.xpc(&both).fails(2, &["only Apple targets can be merged"]);
-    project.xpc(&["bundle", "--sign", "Developer"]).fails(2, &["`Developer` is no identity"]);
+    project.xpc(&["bundle", "--sign", "Developer"]).fails(2, &["no identity is called `Developer`", "identity create"]);
+    project.xpc(&["bundle", "--password-env", "HOME"]).fails(2, &["name it with --sign"]);
+    project.xpc(&["bundle", "--timestamp", "http://127.0.0.1/"]).fails(2, &["an ad-hoc signature cannot be stamped"]);
+    if cfg!(not(target_os = "macos")) {
+        let certificate = integration_tests::checkout().join("cargo-xpc/tests/fixtures/identity/plain.pem");
+        project.xpc(&["bundle", "--sign", certificate.as_str()]).fails(2, &["not Mach-O and cannot be signed"]);
+    }
     assert_eq!(project.xpc(&["bundel"]).run().code, 2);
 }
 

@@ -10,7 +10,7 @@ pub enum Exit {
     No = 1,
     /// The command line, the configuration or an input is wrong; nothing was written.
     Usage = 2,
-    /// Something that the work needs is not installed; the message names the command that installs it.
+    /// Something that the work needs is not installed, or a server does not answer; the message says what to do.
     Unavailable = 69,
     /// A bug in this tool.
     Software = 70,
@@ -38,7 +38,7 @@ Exit codes:
   0    done
   1    the answer is no (verify)
   2    the command line, the configuration or an input is wrong
-  69   something needed is not installed
+  69   something needed is not installed, or does not answer
   70   a bug in cargo-xpc
   74   the system refused to read or write
   101  the build failed

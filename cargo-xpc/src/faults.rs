@@ -1,4 +1,4 @@
-//! Places where a test can stop the program, to kill it there.
+//! What a test can do to the program from outside: stop it at a place, to kill it there, and have it take a certificate for Apple's.
 //!
 //! In debug builds a process whose environment has `CARGO_XPC_STOP_AT=<point>` stops itself (`SIGSTOP`) the first time it
 //! comes by; the test sees that with `waitpid(2)` and decides what happens next. Release builds hold none of this.
@@ -16,4 +16,19 @@ pub fn point(name: &str) {
     }
     #[cfg(not(debug_assertions))]
     let _ = name;
+}
+
+/// Whether a certificate stands for Apple's root. Nobody outside of Apple has the key of such a one, so that what follows from it can
+/// only be tested with a stand-in: in debug builds the DER file that `CARGO_XPC_APPLE_ROOT` names.
+pub fn is_apple_root(der: &[u8]) -> bool {
+    #[cfg(debug_assertions)]
+    {
+        let stand_in = std::env::var_os("CARGO_XPC_APPLE_ROOT");
+        stand_in.is_some_and(|path| std::fs::read(path).is_ok_and(|content| content == der))
+    }
+    #[cfg(not(debug_assertions))]
+    {
+        let _ = der;
+        false
+    }
 }

@@ -5,6 +5,7 @@ use cargo_metadata::Metadata;
 use serde::Serialize;
 
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs};
+use super::identity::SignerArgs;
 use super::ui::Ui;
 use super::{Failure, Outcome, signing};
 use crate::build;
@@ -32,9 +33,12 @@ pub struct BundleArgs {
     /// Build for both Apple targets and merge them
     #[arg(long, conflicts_with = "target", help_heading = "Compilation")]
     universal: bool,
-    /// How to sign: `adhoc` (or `-`), or `none`; by default ad hoc wherever the programs are Mach-O
-    #[arg(long, value_name = "ID", value_parser = parse_identity)]
-    sign: Option<SignRequest>,
+    /// Who signs: `adhoc` (or `-`), a file (.p12, .pfx, .pem, .crt, .cer), the name of a development identity,
+    /// `keychain:NAME` on macOS, or `none`; by default ad hoc wherever the programs are Mach-O
+    #[arg(long, value_name = "ID", help_heading = "Identity")]
+    sign: Option<String>,
+    #[command(flatten)]
+    signer: SignerArgs,
     /// Folder for the bundle, instead of one below the target directory
     #[arg(long, value_name = "DIR")]
     out: Option<Utf8PathBuf>,
@@ -51,12 +55,14 @@ pub struct BundleArgs {
     manifest: ManifestArgs,
 }
 
-fn parse_identity(text: &str) -> Result<SignRequest, String> {
-    match text {
-        "adhoc" | "-" => Ok(SignRequest::AdHoc),
-        "none" => Ok(SignRequest::None),
-        other => Err(format!("`{other}` is no identity; there is: adhoc, none")),
-    }
+/// What `--sign` asks for.
+fn sign_request(sign: Option<&str>, signer: &SignerArgs) -> Result<SignRequest, Failure> {
+    let (identity, timestamp) = signer.identity(sign.filter(|id| *id != "none"), "--sign")?;
+    Ok(match sign {
+        None => SignRequest::Default,
+        Some("none") => SignRequest::None,
+        Some(_) => SignRequest::By(identity, timestamp),
+    })
 }
 
 /// What was asked, ready for the stages.
@@ -90,7 +96,7 @@ pub fn run(args: &BundleArgs, ui: &Ui) -> Outcome {
             [] => Targets::Default,
             given => Targets::Listed(given.to_vec()),
         },
-        sign: args.sign.unwrap_or_default(),
+        sign: sign_request(args.sign.as_deref(), &args.signer)?,
         out: args.out.as_deref(),
         services_only: args.services_only,
     };
@@ -146,7 +152,7 @@ pub(super) fn plan_job(asked: &Asked<'_>, ui: &Ui) -> Result<Job, Failure> {
     let prepared = prepare(asked, ui)?;
     let given = prepared.given();
     let plans = if asked.services_only { plan::plan_services(given)? } else { vec![plan::plan(given)?] };
-    signing::check(&plans)?;
+    signing::check(&plans, ui)?;
     for warning in plans.iter().flat_map(|plan| &plan.warnings) {
         ui.warn(warning);
     }
@@ -171,7 +177,7 @@ pub(super) fn prepare(asked: &Asked<'_>, ui: &Ui) -> Result<Prepared, Failure> {
         profile: asked.build.profile(metadata.workspace_root.as_ref()),
         cargo: asked.build.options(asked.manifest, &folder, ui),
         out: asked.out.map(|out| folder.join(out)),
-        sign: asked.sign,
+        sign: asked.sign.clone(),
     };
     let machine = toolchain::machine(&folder)?;
     let targets = plan::targets(&request.targets, &machine)?;
@@ -257,6 +263,7 @@ pub(super) fn stage(destination: &Utf8Path, ui: &Ui) -> Result<Staging, Failure>
 fn what(plan: &BundlePlan) -> String {
     let signing = match &plan.signing {
         Signing::AdHoc { .. } => "signed ad hoc".to_owned(),
+        Signing::Certificate { identity, .. } => format!("signed {identity}"),
         Signing::None { why } => format!("not signed: {why}"),
     };
     match (plan.destination.extension(), plan.services.len()) {

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::bundle::{Asked, build_area, compile, prepare, stage};
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs, current_folder};
+use super::identity::SignerArgs;
 use super::signing::AppSigning;
 use super::ui::Ui;
 use super::{Failure, Outcome, signing};
@@ -22,7 +23,7 @@ use crate::sign;
 #[command(after_help = "\
 The services are built for the architectures that the app has, and take its versions. Everything else in the app stays
 as it is, but for what a new seal must change; so do its entitlements, flags and identifiers. The app is copied,
-changed, signed ad hoc, read back, and replaced in one step: if anything fails it stays as it was.")]
+changed, signed, read back, and replaced in one step: if anything fails it stays as it was.")]
 pub struct EmbedArgs {
     /// The app
     #[arg(value_name = "X.app")]
@@ -34,9 +35,18 @@ pub struct EmbedArgs {
     select: SelectArgs,
     #[command(flatten)]
     build: BuildArgs,
+    /// Who signs: `adhoc` (or `-`), a file (.p12, .pfx, .pem, .crt, .cer), the name of a development identity, or
+    /// `keychain:NAME` on macOS; by default ad hoc
+    #[arg(long, value_name = "ID", help_heading = "Identity", conflicts_with = "no_sign")]
+    sign: Option<String>,
+    #[command(flatten)]
+    signer: SignerArgs,
     /// Entitlements for the app itself, instead of those that it has
     #[arg(long, value_name = "FILE", conflicts_with = "no_sign")]
     entitlements: Option<Utf8PathBuf>,
+    /// Provisioning profile of an app or a service in it, instead of the one that it has
+    #[arg(long, value_name = "[SCOPE=]FILE", conflicts_with = "no_sign")]
+    provisioning_profile: Vec<String>,
     /// What becomes of nested code that is signed already: keep, keep-entitlements or anew; by default programs that
     /// somebody else signed are kept, and what is loaded into a process is signed anew
     #[arg(long, value_name = "[SCOPE=]POLICY", conflicts_with = "no_sign")]
@@ -89,8 +99,9 @@ pub fn run(args: &EmbedArgs, ui: &Ui) -> Outcome {
     let wanted = !names.is_empty() || copied.is_empty();
     let planned = if wanted { Some(plan(args, &names, &host, ui)?) } else { None };
     let services: &[BundlePart] = planned.as_ref().map_or(&[], |planned| &planned.services);
-    if host.is_macho() && !args.no_sign {
-        signing::check_parts(services)?;
+    let request = request(args, &host)?;
+    if let Some(request) = &request {
+        signing::check_parts(services, &request.identity, ui)?;
     }
     let mut warnings = planned.as_ref().map_or_else(Vec::new, |planned| planned.warnings.clone());
     for made in &copied {
@@ -99,7 +110,6 @@ pub fn run(args: &EmbedArgs, ui: &Ui) -> Outcome {
     for warning in warnings {
         ui.warn(warning);
     }
-    let request = request(args, &host)?;
     let signing = match &request {
         Some(request) if args.dry_run || !args.third_party.is_empty() => {
             let made = copied.iter().filter_map(|path| path.file_name());
@@ -126,11 +136,18 @@ pub fn run(args: &EmbedArgs, ui: &Ui) -> Outcome {
 
 /// How the app is signed; `None` where it is not.
 fn request(args: &EmbedArgs, host: &HostApp) -> Result<Option<sign::SignRequest>, Failure> {
+    let signer = args.signer.identity(args.sign.as_deref(), "--sign")?;
     if host.is_macho() && !args.no_sign {
-        return Ok(Some(signing::request_for_app(args.entitlements.as_deref(), &args.third_party)?));
+        return Ok(Some(signing::request_for_app(
+            signer,
+            args.entitlements.as_deref(),
+            &args.provisioning_profile,
+            &args.third_party,
+        )?));
     }
-    if args.entitlements.is_some() || !args.third_party.is_empty() {
-        let message = "--entitlements and --third-party are about signing, and this app's program is not Mach-O";
+    if args.entitlements.is_some() || !args.third_party.is_empty() || args.sign.is_some() {
+        let message =
+            "--sign, --entitlements and --third-party are about signing, and this app's program is not Mach-O";
         return Err(Failure::new(Exit::Usage, message));
     }
     Ok(None)
@@ -140,10 +157,12 @@ fn request(args: &EmbedArgs, host: &HostApp) -> Result<Option<sign::SignRequest>
 /// left out, since they are not there yet.
 fn plan_app(app: &Utf8Path, request: &sign::SignRequest, embedded: &[&str]) -> Result<sign::SignPlan, Failure> {
     let mut request = request.clone();
-    request.third_party.retain(|(scope, _)| {
-        let name = scope.as_ref().and_then(|scope| Utf8Path::new(scope.as_str()).file_name());
+    let there = |scope: &sign::Scope| {
+        let name = Utf8Path::new(scope.as_str()).file_name();
         !name.is_some_and(|name| embedded.iter().any(|it| *it == name || it.strip_suffix(".xpc") == Some(name)))
-    });
+    };
+    request.third_party.retain(|(scope, _)| scope.as_ref().is_none_or(there));
+    request.profiles.retain(|(scope, _)| there(scope));
     Ok(sign::plan(app, &request)?)
 }
 
@@ -230,10 +249,10 @@ fn finish(args: &EmbedArgs, app: &Utf8Path, host: &HostApp, work: &Work<'_>, ui:
     for path in &embedded {
         ui.status("Embedded", path);
     }
-    let how = match (signed, host.is_macho()) {
-        (true, _) => "signed ad hoc",
-        (false, true) => "not signed, as asked for by --no-sign",
-        (false, false) => "not signed: its program is not Mach-O",
+    let how = match (request, host.is_macho()) {
+        (Some(request), _) => format!("signed {}", request.identity),
+        (None, true) => "not signed, as asked for by --no-sign".to_owned(),
+        (None, false) => "not signed: its program is not Mach-O".to_owned(),
     };
     ui.status("Published", format_args!("{published} ({how})"));
     ui.json("embed-finished", &Finished { bundle: &published, embedded, signed });

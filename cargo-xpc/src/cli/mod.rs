@@ -14,6 +14,7 @@ mod bundle;
 mod cargo_args;
 mod docs;
 mod embed;
+mod identity;
 mod inspect;
 mod list;
 mod new;
@@ -73,7 +74,8 @@ enum Command {
     Embed(Box<embed::EmbedArgs>),
     Run(Box<run::RunArgs>),
     Test(Box<test::TestArgs>),
-    Sign(sign::SignArgs),
+    Sign(Box<sign::SignArgs>),
+    Identity(identity::IdentityArgs),
     Verify(verify::VerifyArgs),
     Inspect(inspect::InspectArgs),
     List(list::ListArgs),
@@ -176,6 +178,7 @@ fn dispatch(command: Command, ui: &Ui) -> Outcome {
         Command::List(args) => list::run(&args, ui),
         Command::Embed(args) => embed::run(&args, ui),
         Command::Sign(args) => sign::run(&args, ui),
+        Command::Identity(args) => identity::run(&args, ui),
         Command::Inspect(args) => inspect::run(&args, ui),
         Command::Plist(args) => plist::run(&args, ui),
         Command::Completions(args) => docs::completions(&args, ui),

@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::identity::SignerArgs;
 use super::ui::Ui;
 use super::{Failure, Outcome, signing};
 use crate::bundle::staging::Staging;
@@ -11,9 +12,12 @@ use crate::bundle::{publish, tree};
 use crate::exit::Exit;
 use crate::faults;
 use crate::macho::CodeFlags;
-use crate::sign::{self, Entitlements, Identity, KeptCode, Preserve, Scope, SignRequest, SignedCode, ThirdParty};
+use crate::sign::{
+    self, Constrained, Constraint, Entitlements, Identity, KeptCode, Preserve, Profile, Requirement, Scope,
+    SignRequest, SignedCode, ThirdParty,
+};
 
-/// Sign an app and everything in it, inside out, ad hoc
+/// Sign an app and everything in it, inside out
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 SCOPE names one piece of code: its path in the bundle (Contents/XPCServices/greeter.xpc), its name (greeter.xpc) or its
@@ -23,9 +27,30 @@ pub struct SignArgs {
     /// The bundle
     #[arg(value_name = "X.app")]
     bundle: Utf8PathBuf,
+    /// Who signs: `adhoc` (or `-`), a file (.p12, .pfx, .pem, .crt, .cer), the name of a development identity, or
+    /// `keychain:NAME` on macOS; by default ad hoc
+    #[arg(long, value_name = "ID", help_heading = "Identity")]
+    identity: Option<String>,
+    #[command(flatten)]
+    signer: SignerArgs,
     /// Entitlements of one program; a program that is not named gets none
     #[arg(long, value_name = "[SCOPE=]FILE")]
     entitlements: Vec<String>,
+    /// Provisioning profile of an app or a service: embedded in its bundle, and checked against what it asks for
+    #[arg(long, value_name = "[SCOPE=]FILE")]
+    provisioning_profile: Vec<String>,
+    /// Designated requirement, instead of the one that follows from the identity: a file, or after `=` the text
+    #[arg(long, value_name = "[SCOPE=]FILE|=TEXT")]
+    requirements: Vec<String>,
+    /// What a program demands of itself at its launch: a property list
+    #[arg(long, value_name = "[SCOPE=]FILE")]
+    launch_constraint_self: Vec<String>,
+    /// What a program demands of the process that launches it
+    #[arg(long, value_name = "[SCOPE=]FILE")]
+    launch_constraint_parent: Vec<String>,
+    /// What a program demands of the process that is responsible for it
+    #[arg(long, value_name = "[SCOPE=]FILE")]
+    launch_constraint_responsible: Vec<String>,
     /// Identifier, instead of the bundle's own
     #[arg(long, value_name = "[SCOPE=]ID")]
     identifier: Vec<String>,
@@ -88,6 +113,7 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
     let bundle = staging.bundle();
     ui.warn_of_litter(&tree::copy(staging.destination(), &bundle)?);
     faults::point("staged");
+    sign::embed_profiles(&bundle, &request)?;
     let plan = sign::plan(&bundle, &request)?;
     signing::warn_of_removed(&plan, ui);
     signing::tell_kept(&plan, ui);
@@ -102,7 +128,7 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
         1 => "1 signature".to_owned(),
         count => format!("{count} signatures"),
     };
-    ui.status("Signed", format_args!("{published} (ad hoc, {count})"));
+    ui.status("Signed", format_args!("{published} ({}, {count})", plan.identity));
     let finished = Finished {
         bundle: &published,
         identity: &plan.identity,
@@ -116,8 +142,10 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
 
 fn request(args: &SignArgs) -> Result<SignRequest, Failure> {
     let usage = |message: String| Failure::new(Exit::Usage, message);
+    let (identity, timestamp) = args.signer.identity(args.identity.as_deref(), "--identity")?;
     let mut request = SignRequest {
-        identity: Identity::AdHoc,
+        identity,
+        timestamp,
         get_task_allow: !args.release,
         preserve: Preserve {
             entitlements: args.preserve.contains(&Part::Entitlements),
@@ -129,6 +157,20 @@ fn request(args: &SignArgs) -> Result<SignRequest, Failure> {
     for text in &args.entitlements {
         let (scope, file) = split(text)?;
         request.entitlements.push((scope.unwrap_or_else(Scope::main), Entitlements::read(file.into())?));
+    }
+    request.profiles = profiles(&args.provisioning_profile)?;
+    for text in &args.requirements {
+        request.requirements.push(requirement(text)?);
+    }
+    for (on, files) in [
+        (Constrained::Itself, &args.launch_constraint_self),
+        (Constrained::Parent, &args.launch_constraint_parent),
+        (Constrained::Responsible, &args.launch_constraint_responsible),
+    ] {
+        for text in files {
+            let (scope, file) = split(text)?;
+            request.constraints.push((scope.unwrap_or_else(Scope::main), Constraint::read(on, file.into())?));
+        }
     }
     for text in &args.identifier {
         let (scope, identifier) = split(text)?;
@@ -150,6 +192,28 @@ pub(super) fn third_party(asked: &[String]) -> Result<Vec<(Option<Scope>, ThirdP
         Ok((scope, policy.parse()?))
     };
     asked.iter().map(policy).collect()
+}
+
+/// `[SCOPE=]FILE`, as often as it was given.
+pub(super) fn profiles(asked: &[String]) -> Result<Vec<(Scope, Profile)>, Failure> {
+    let profile = |text: &String| {
+        let (scope, file) = split(text)?;
+        Ok((scope.unwrap_or_else(Scope::main), Profile::read(file.into())?))
+    };
+    asked.iter().map(profile).collect()
+}
+
+/// `FILE`, `SCOPE=FILE`, `=TEXT` or `SCOPE==TEXT`: a text is marked, as for `codesign -r`, since it may have a `=` itself.
+fn requirement(text: &str) -> Result<(Scope, Requirement), Failure> {
+    if let Some(text) = text.strip_prefix('=') {
+        return Ok((Scope::main(), Requirement::compile(text)?));
+    }
+    let (scope, value) = split(text)?;
+    let requirement = match value.strip_prefix('=') {
+        Some(text) => Requirement::compile(text)?,
+        None => Requirement::read(value.into())?,
+    };
+    Ok((scope.unwrap_or_else(Scope::main), requirement))
 }
 
 /// `SCOPE=VALUE`, or a value alone.

@@ -6,17 +6,18 @@ use super::Failure;
 use super::ui::Ui;
 use crate::exit::Exit;
 use crate::macho::CodeFlags;
-use crate::plan::{BundlePart, BundlePlan, Signing};
+use crate::plan::{BundlePart, BundlePlan};
 use crate::sign::{
-    self, CodeKind, Entitlements, Identity, KeptCode, Preserve, Scope, SignPlan, SignRequest, SignedBundle,
+    self, CodeKind, Entitlements, Identity, KeptCode, Preserve, Profile, Scope, SignPlan, SignRequest, SignedBundle,
 };
 use crate::verify;
 
 /// Signs the staged bundle as planned, and reads it back.
 pub(super) fn sign_and_read_back(plan: &BundlePlan, bundle: &Utf8Path, ui: &Ui) -> Result<(), Failure> {
-    let Signing::AdHoc { get_task_allow } = plan.signing else { return Ok(()) };
+    let Some((identity, get_task_allow)) = plan.signing.identity() else { return Ok(()) };
     let scope = |path: &Utf8PathBuf| (if path.as_str().is_empty() { "." } else { path.as_str() }).parse::<Scope>();
-    let mut request = SignRequest { get_task_allow, ..SignRequest::default() };
+    let timestamp = plan.signing.timestamp().map(str::to_owned);
+    let mut request = SignRequest { identity: identity.clone(), timestamp, get_task_allow, ..SignRequest::default() };
     for part in plan.parts() {
         request.identifiers.push((scope(&part.path)?, part.identifier.to_string()));
         if let Some(file) = &part.entitlements {
@@ -29,19 +30,39 @@ pub(super) fn sign_and_read_back(plan: &BundlePlan, bundle: &Utf8Path, ui: &Ui) 
 }
 
 /// What can be known of the signatures before anything is built.
-pub(super) fn check(plans: &[BundlePlan]) -> Result<(), Failure> {
-    for plan in plans.iter().filter(|plan| matches!(plan.signing, Signing::AdHoc { .. })) {
-        check_parts(plan.parts())?;
+pub(super) fn check(plans: &[BundlePlan], ui: &Ui) -> Result<(), Failure> {
+    for plan in plans {
+        if let Some((identity, _)) = plan.signing.identity() {
+            check_parts(plan.parts(), identity, ui)?;
+        }
     }
     Ok(())
 }
 
 /// As [`check`], for parts that are going to be signed.
-pub(super) fn check_parts<'a>(parts: impl IntoIterator<Item = &'a BundlePart>) -> Result<(), Failure> {
+pub(super) fn check_parts<'a>(
+    parts: impl IntoIterator<Item = &'a BundlePart>,
+    identity: &Identity,
+    ui: &Ui,
+) -> Result<(), Failure> {
     for part in parts {
+        // Without a team a profile means nothing: it stands in the bundle and grants nothing.
+        let profile = match &part.provisioning_profile {
+            Some(file) if identity.team().is_some() => Some(Profile::read(file)?),
+            Some(file) => {
+                ui.warn(format_args!(
+                    "`{file}` grants nothing to what is signed without a team: sign with an identity of Apple's"
+                ));
+                None
+            }
+            None => None,
+        };
+        if let Some(profile) = &profile {
+            profile.check(identity, part.identifier.as_str())?;
+        }
         let Some(file) = &part.entitlements else { continue };
         let kind = if part.is_service() { CodeKind::Service } else { CodeKind::App };
-        sign::check_entitlements(kind, &Entitlements::read(file)?, &Identity::AdHoc, file)?;
+        sign::check_entitlements(kind, &Entitlements::read(file)?, profile.as_ref(), identity, file)?;
     }
     Ok(())
 }
@@ -57,15 +78,27 @@ pub(super) struct AppSigning<'a> {
 }
 
 /// What is asked for an app that services are put into: everything stays as it was, but for what the command line says.
-pub(super) fn request_for_app(entitlements: Option<&Utf8Path>, third_party: &[String]) -> Result<SignRequest, Failure> {
+pub(super) fn request_for_app(
+    (identity, timestamp): (Identity, Option<String>),
+    entitlements: Option<&Utf8Path>,
+    profiles: &[String],
+    third_party: &[String],
+) -> Result<SignRequest, Failure> {
     let mut request = SignRequest {
+        identity,
+        timestamp,
         preserve: Preserve { entitlements: true, flags: true, identifier: true },
         third_party: super::sign::third_party(third_party)?,
+        profiles: super::sign::profiles(profiles)?,
         ..SignRequest::default()
     };
     if let Some(file) = entitlements {
         let entitlements = Entitlements::read(file)?;
-        sign::check_entitlements(CodeKind::App, &entitlements, &request.identity, file)?;
+        let profile = request.profiles.iter().find(|(scope, _)| *scope == Scope::main()).map(|(_, profile)| profile);
+        // The profile that the app has already is looked at when the app is.
+        if profile.is_some() || request.identity.team().is_none() {
+            sign::check_entitlements(CodeKind::App, &entitlements, profile, &request.identity, file)?;
+        }
         request.entitlements.push((Scope::main(), entitlements));
     }
     Ok(request)
@@ -87,7 +120,7 @@ pub(super) fn sign_embedded(
             Some(file) => Entitlements::read(file)?,
             None => Entitlements { source: "none".to_owned(), content: plist::Dictionary::new() },
         };
-        if get_task_allow {
+        if get_task_allow && request.identity.team().is_none() {
             entitlements.content.insert(sign::GET_TASK_ALLOW.to_owned(), true.into());
         }
         request.entitlements.push((scope.clone(), entitlements));
@@ -96,6 +129,7 @@ pub(super) fn sign_embedded(
             request.flags.push((Some(scope), CodeFlags::RUNTIME));
         }
     }
+    sign::embed_profiles(bundle, &request)?;
     let plan = sign::plan(bundle, &request)?;
     warn_of_removed(&plan, ui);
     tell_kept(&plan, ui);

@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use crate::config::{App, BundleId, Config, ConfigError, Program, Service, SystemVersion};
 use crate::exit::{Coded, Exit};
+use crate::sign::Identity;
+use crate::sign::identity::CertificateSummary;
 use crate::toolchain::{Machine, Toolchain, is_macos};
 use crate::workspace::Outside;
 
@@ -90,13 +92,13 @@ pub struct ChosenTargets {
 }
 
 /// `--sign`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SignRequest {
     /// Ad hoc where the bundle holds Mach-O, nothing where it holds ELF.
     #[default]
     Default,
-    /// Ad hoc, asked for in so many words.
-    AdHoc,
+    /// By this identity, with time stamps of this server.
+    By(Identity, Option<String>),
     /// Not at all.
     None,
 }
@@ -143,6 +145,9 @@ pub struct BundlePart {
     pub info_plist: plist::Dictionary,
     /// The entitlements file.
     pub entitlements: Option<Utf8PathBuf>,
+    /// The provisioning profile, which is among the files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provisioning_profile: Option<Utf8PathBuf>,
     /// What is copied; targets are relative to the app's bundle.
     pub files: Vec<CopyFile>,
     /// One command a target.
@@ -159,11 +164,44 @@ pub enum Signing {
         /// Whether main executables get `com.apple.security.get-task-allow`.
         get_task_allow: bool,
     },
+    /// With a certificate.
+    #[serde(rename_all = "kebab-case")]
+    Certificate {
+        /// Whose.
+        certificate: Box<CertificateSummary>,
+        /// Whether main executables get `com.apple.security.get-task-allow`.
+        get_task_allow: bool,
+        /// The server that stamps the signatures with the time.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        timestamp: Option<String>,
+        /// What signs.
+        #[serde(skip)]
+        identity: Identity,
+    },
     /// Not signed.
     None {
         /// Why.
         why: String,
     },
+}
+
+impl Signing {
+    /// The server that stamps the signatures with the time.
+    pub fn timestamp(&self) -> Option<&str> {
+        match self {
+            Self::Certificate { timestamp, .. } => timestamp.as_deref(),
+            Self::AdHoc { .. } | Self::None { .. } => None,
+        }
+    }
+
+    /// Who signs, and whether a debugger may attach to what is signed; `None` where nobody signs.
+    pub fn identity(&self) -> Option<(&Identity, bool)> {
+        match self {
+            Self::AdHoc { get_task_allow } => Some((&Identity::AdHoc, *get_task_allow)),
+            Self::Certificate { identity, get_task_allow, .. } => Some((identity, *get_task_allow)),
+            Self::None { .. } => None,
+        }
+    }
 }
 
 fn as_text<T: std::fmt::Display, S: serde::Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
@@ -344,14 +382,24 @@ fn warn_of_type(service: &str, service_type: &str) -> String {
 
 fn signing(request: &BundleRequest, targets: &[String]) -> Result<Signing, PlanError> {
     let macho = targets.iter().all(|target| is_macos(target));
-    let ad_hoc = || Signing::AdHoc { get_task_allow: !request.profile.is_optimized() };
-    match (request.sign, macho) {
+    let development = !request.profile.is_optimized();
+    let ad_hoc = || Signing::AdHoc { get_task_allow: development };
+    match (&request.sign, macho) {
         (SignRequest::None, _) => Ok(Signing::None { why: "as asked for by --sign none".to_owned() }),
-        (SignRequest::Default | SignRequest::AdHoc, true) => Ok(ad_hoc()),
+        (SignRequest::Default, true) => Ok(ad_hoc()),
         (SignRequest::Default, false) => {
             Ok(Signing::None { why: format!("programs for {} are not Mach-O", targets.join(", ")) })
         }
-        (SignRequest::AdHoc, false) => Err(PlanError::Request(format!(
+        (SignRequest::By(identity, timestamp), true) => Ok(match identity.signer() {
+            None => ad_hoc(),
+            Some(signer) => Signing::Certificate {
+                certificate: Box::new(signer.summary()),
+                get_task_allow: development && signer.team().is_none(),
+                identity: identity.clone(),
+                timestamp: timestamp.clone(),
+            },
+        }),
+        (SignRequest::By(..), false) => Err(PlanError::Request(format!(
             "--sign: programs for {} are not Mach-O and cannot be signed; leave --sign out, or build for macOS with --target or --universal",
             targets.join(", ")
         ))),
@@ -394,6 +442,7 @@ fn app_part(app: &App, inputs: &commands::Inputs<'_>) -> Result<BundlePart, Plan
         minimum_system_version: app.minimum_system_version,
         info_plist: info_plist::app(app)?,
         entitlements: app.entitlements.as_ref().map(|(path, _)| path.clone()),
+        provisioning_profile: app.provisioning_profile.clone(),
         files,
         builds: commands::builds(&app.program, commands::Role::App, app.minimum_system_version, inputs)?,
         program: app.program.clone(),
@@ -419,6 +468,7 @@ fn service_part(
         minimum_system_version: minimum,
         info_plist: info_plist::service(app, service)?,
         entitlements: service.entitlements.as_ref().map(|(path, _)| path.clone()),
+        provisioning_profile: service.provisioning_profile.clone(),
         files,
         builds: commands::builds(&service.program, role, minimum, inputs)?,
         program: service.program.clone(),

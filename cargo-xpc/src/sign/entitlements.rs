@@ -34,8 +34,8 @@ pub(super) const INHERIT: &str = "com.apple.security.inherit";
 /// Lets a program with library validation load any library.
 pub(super) const DISABLE_LIBRARY_VALIDATION: &str = "com.apple.security.cs.disable-library-validation";
 
-/// The first key whose value the DER form of entitlements cannot hold.
-fn unsignable(dictionary: &Dictionary) -> Option<(String, &'static str)> {
+/// The first key whose value the DER form of a list, in which signatures hold them, has no form for.
+pub(super) fn unsignable(dictionary: &Dictionary) -> Option<(String, &'static str)> {
     fn kind(value: &Value) -> Option<&'static str> {
         match value {
             Value::Real(_) => Some("a real number"),
@@ -69,9 +69,9 @@ impl Entitlements {
         Ok(Self { source: path.to_string(), content })
     }
 
-    /// The first key that needs a team.
-    pub(super) fn restricted(&self) -> Option<&str> {
-        self.content.keys().map(String::as_str).find(|key| {
+    /// The keys that need a team, with what is asked for.
+    pub(super) fn restricted(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.content.iter().map(|(key, value)| (key.as_str(), value)).filter(|(key, _)| {
             RESTRICTED.iter().any(|rule| if rule.ends_with('.') { key.starts_with(rule) } else { key == rule })
         })
     }
@@ -100,7 +100,7 @@ mod tests {
         let with = |key: &str| {
             let mut content = Dictionary::new();
             content.insert(key.to_owned(), Value::Boolean(true));
-            Entitlements { source: String::new(), content }.restricted().is_some()
+            Entitlements { source: String::new(), content }.restricted().count() == 1
         };
         assert!(with("com.apple.developer.icloud-services"));
         assert!(with("keychain-access-groups"));

@@ -175,13 +175,67 @@ pub enum SignError {
     },
     /// An entitlement that the system grants to a team only.
     #[error(
-        "`{path}` asks for the entitlement `{key}`, which macOS grants only to a team with a provisioning profile: signed ad hoc the program would be killed at launch; remove it"
+        "`{path}` asks for the entitlement `{key}`, which macOS grants only to a team with a provisioning profile: {remedy}"
     )]
     Restricted {
         /// The code.
         path: Utf8PathBuf,
         /// The entitlement.
         key: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A provisioning profile that cannot be used.
+    #[error("provisioning profile {profile}: {why}")]
+    Profile {
+        /// Its name or file.
+        profile: String,
+        /// What does not fit, and what to do.
+        why: String,
+    },
+    /// A requirement that cannot be understood.
+    #[error("requirement `{requirement}`: {why}")]
+    Requirement {
+        /// As it was given.
+        requirement: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A launch constraint that cannot be used.
+    #[error("launch constraint `{path}`: {why}")]
+    Constraint {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A launch constraint on something that is not launched.
+    #[error("`{path}` is {what}: launch constraints belong to programs; give them to the program that loads it")]
+    ConstraintOnLibrary {
+        /// The code.
+        path: Utf8PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A profile for something that has none.
+    #[error("`{path}` is {what}: a provisioning profile belongs to an app or a service with a bundle of its own")]
+    ProfileElsewhere {
+        /// The code.
+        path: Utf8PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// An entitlement that the profile does not grant.
+    #[error(
+        "`{path}` asks for the entitlement `{key}`, which the provisioning profile {profile} does not grant with this value: add it to the profile, or remove it"
+    )]
+    NotGranted {
+        /// The code.
+        path: Utf8PathBuf,
+        /// The entitlement.
+        key: String,
+        /// The profile.
+        profile: String,
     },
     /// `com.apple.security.inherit` on a service.
     #[error(
@@ -193,7 +247,7 @@ pub enum SignError {
     },
     /// Library validation without a team.
     #[error(
-        "`{path}` links `{library}` and would refuse to load it: with the flag `{flag}` an ad-hoc signature admits the system's libraries only; add the entitlement com.apple.security.cs.disable-library-validation, or leave the flag out"
+        "`{path}` links `{library}` and would refuse to load it: with the flag `{flag}` a signature without a team admits the system's libraries only; add the entitlement com.apple.security.cs.disable-library-validation, or leave the flag out"
     )]
     LibraryValidation {
         /// The program.
@@ -240,6 +294,27 @@ pub enum SignError {
         /// What was asked for.
         what: &'static str,
     },
+    /// No time stamps from there.
+    #[error("`{url}` is no URL of a time-stamp server: it begins with http:// or https://")]
+    TimeStampUrl {
+        /// As it was given.
+        url: String,
+    },
+    /// Nothing to stamp.
+    #[error("an ad-hoc signature cannot be stamped with the time: name an identity, or leave --timestamp out")]
+    TimeStampAdHoc,
+    /// The time-stamp server failed.
+    #[error(
+        "the time-stamp server {url} gave no time stamp for `{path}`: {why}; try again later, name another with --timestamp, or leave it out"
+    )]
+    TimeStamp {
+        /// The server.
+        url: String,
+        /// What was to be signed.
+        path: Utf8PathBuf,
+        /// What happened.
+        why: String,
+    },
     /// The signing library refused.
     #[error("cannot sign `{path}`: {source}")]
     Signer {
@@ -270,6 +345,7 @@ impl Coded for SignError {
         match self {
             Self::Io(_) | Self::MachO(MachError::Io(_)) => Exit::Io,
             Self::Signer { .. } => Exit::Software,
+            Self::TimeStamp { .. } => Exit::Unavailable,
             _ => Exit::Usage,
         }
     }

@@ -13,7 +13,7 @@ use super::machine::Machine;
 use super::settings::{Sealed, settings};
 use super::third_party::sealed_identity;
 use super::walk::Node;
-use super::{Identity, PlannedSignature, Progress, SignError, SignPlan, seal};
+use super::{Identity, PlannedSignature, Progress, SignError, SignPlan, seal, timestamp};
 use crate::bundle::tree;
 use crate::macho::{CdHash, HashKind};
 
@@ -50,7 +50,8 @@ pub fn execute(
 ) -> Result<SignedBundle, SignError> {
     let planned: BTreeMap<&Utf8Path, &PlannedSignature> =
         plan.signatures.iter().map(|signature| (signature.executable.as_path(), signature)).collect();
-    let mut run = Run { root, identity: &plan.identity, planned, signed: BTreeMap::new(), code: Vec::new(), progress };
+    let (identity, timestamp) = (&plan.identity, plan.timestamp.as_deref());
+    let mut run = Run { root, identity, timestamp, planned, signed: BTreeMap::new(), code: Vec::new(), progress };
     for node in &plan.nodes {
         run.bundle(node)?;
     }
@@ -60,6 +61,7 @@ pub fn execute(
 struct Run<'a> {
     root: &'a Utf8Path,
     identity: &'a Identity,
+    timestamp: Option<&'a str>,
     planned: BTreeMap<&'a Utf8Path, &'a PlannedSignature>,
     /// What later seals say about the code that is signed already.
     signed: BTreeMap<Utf8PathBuf, SignedMachOInfo>,
@@ -103,11 +105,16 @@ impl Run<'_> {
         let current = crate::macho::MachFile::parse(&data)
             .map_err(|problem| crate::macho::MachError::Format { path: file.clone(), problem })?;
         Machine::check(&data, &current, path, self.identity)?;
-        let settings = settings(planned, machine, sealed).map_err(|source| failed(*source))?;
+        let settings =
+            settings(planned, machine, self.identity, self.timestamp, sealed).map_err(|source| failed(*source))?;
         let mut signed = Vec::with_capacity(data.len() + (1 << 17));
         let signer = MachOSigner::new(&data).map_err(failed)?;
-        signer.write_signed_binary(&settings, &mut signed).map_err(failed)?;
-        let info = SignedMachOInfo::parse_data(&signed).map_err(failed)?;
+        timestamp::write(&signer, &settings, path, &mut signed)?;
+        let mut info = SignedMachOInfo::parse_data(&signed).map_err(failed)?;
+        if let Some(given) = &planned.given_requirement {
+            // The library's own words lose where a `*` stood.
+            info.designated_code_requirement = Some(given.clone());
+        }
         replace(&file, &signed, Some(fs_err::metadata(&file)?.permissions()))?;
         let mut cdhash = [0; 20];
         cdhash.copy_from_slice(&HashKind::Sha256.digest(&info.code_directory_blob)[..20]);
@@ -122,7 +129,7 @@ impl Run<'_> {
 }
 
 /// Writes a new file and puts it under the old name in one step.
-fn replace(path: &Utf8Path, bytes: &[u8], mode: Option<Permissions>) -> Result<(), SignError> {
+pub(super) fn replace(path: &Utf8Path, bytes: &[u8], mode: Option<Permissions>) -> Result<(), SignError> {
     let folder = path.parent().unwrap_or(Utf8Path::new("."));
     writable(folder, || {
         let mut file = tempfile::Builder::new().prefix(".signing-").tempfile_in(folder)?;

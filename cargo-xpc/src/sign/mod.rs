@@ -3,17 +3,23 @@
 //! [`plan`] walks the bundle once, refuses what cannot be sealed before a byte is written, and decides each signature.
 //! [`execute`] follows the plan in place, deepest first, in a tree that nobody else uses yet.
 
+mod admission;
+mod constraint;
 mod entitlements;
 mod error;
 mod execute;
 mod identifier;
+pub mod identity;
 mod machine;
 mod plan;
+mod profile;
+mod requirement;
 mod rules;
 mod scope;
 mod seal;
 mod settings;
 mod third_party;
+mod timestamp;
 mod walk;
 
 use camino::Utf8PathBuf;
@@ -21,31 +27,18 @@ use serde::Serialize;
 
 use crate::macho::CodeFlags;
 
+pub use self::admission::check_entitlements;
+pub use self::constraint::{Constrained, Constraint};
 pub use self::entitlements::{Entitlements, GET_TASK_ALLOW, RESTRICTED};
 pub use self::error::SignError;
 pub use self::execute::{SignedBundle, SignedCode, execute};
-pub use self::plan::{CodeKind, PlannedSignature, SignPlan, check_entitlements, plan};
+pub use self::identity::{Identity, IdentityError};
+pub use self::plan::{CodeKind, PlannedSignature, SignPlan, embed_profiles, plan};
+pub use self::profile::Profile;
+pub use self::requirement::Requirement;
 pub use self::scope::Scope;
 pub use self::third_party::{KeptCode, ThirdParty};
-
-/// Who signs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Identity {
-    /// Nobody: the signature seals the code and proves no origin. Runs on the machine it was made on, and for development elsewhere.
-    #[default]
-    AdHoc,
-}
-
-impl Identity {
-    /// Whether this identity made a CMS signature.
-    fn made(&self, _cms: &[u8]) -> bool {
-        match self {
-            Self::AdHoc => false,
-        }
-    }
-}
+pub use self::timestamp::check_timestamp;
 
 /// What is asked of a signing.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +49,12 @@ pub struct SignRequest {
     pub entitlements: Vec<(Scope, Entitlements)>,
     /// Identifiers by scope, where the one that follows from the bundle is not wanted.
     pub identifiers: Vec<(Scope, String)>,
+    /// Provisioning profiles by scope; [`embed_profiles`] puts them into the bundle.
+    pub profiles: Vec<(Scope, Profile)>,
+    /// Designated requirements by scope, where the one that follows from the identity is not wanted.
+    pub requirements: Vec<(Scope, Requirement)>,
+    /// Launch constraints by scope.
+    pub constraints: Vec<(Scope, Constraint)>,
     /// Flags by scope; without a scope they go to every main executable, since the hardened runtime protects nothing on the app alone.
     pub flags: Vec<(Option<Scope>, CodeFlags)>,
     /// What becomes of nested code that is signed already, by scope; without a scope, of all that somebody else signed. By default
@@ -63,6 +62,8 @@ pub struct SignRequest {
     pub third_party: Vec<(Option<Scope>, ThirdParty)>,
     /// Lets a debugger attach to the app and to its services.
     pub get_task_allow: bool,
+    /// The server that stamps each signature with the time; `None` asks nobody.
+    pub timestamp: Option<String>,
     /// What an old signature may pass on, where the request says nothing else.
     pub preserve: Preserve,
 }

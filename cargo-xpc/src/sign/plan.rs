@@ -2,15 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use apple_codesign::{AppleCodesignError, CodeRequirementExpression, CodeRequirements};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use super::entitlements::{DISABLE_LIBRARY_VALIDATION, GET_TASK_ALLOW, INHERIT};
+use super::admission::check;
+use super::entitlements::GET_TASK_ALLOW;
 use super::machine::{Machine, OldSignature};
 use super::scope::Candidate;
 use super::third_party::{self, Decision};
 use super::walk::{Node, walk};
-use super::{Entitlements, Identity, KeptCode, Scope, SignError, SignRequest, ThirdParty, identifier};
+use super::{
+    Constraint, Entitlements, Identity, KeptCode, Profile, Requirement, Scope, SignError, SignRequest, ThirdParty,
+    check_timestamp, identifier, profile,
+};
 use crate::macho::{Arch, CodeFlags, FileKind};
 
 /// Every signature that [`execute`](super::execute) is going to make. Serialises for `--dry-run`.
@@ -21,6 +26,9 @@ pub struct SignPlan {
     pub bundle: Utf8PathBuf,
     /// Who signs.
     pub identity: Identity,
+    /// The server that stamps them with the time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<String>,
     /// The signatures in the order in which they are made: deepest first, since each bundle seals the signatures within it.
     pub signatures: Vec<PlannedSignature>,
     /// Code within the bundle that keeps the signature that somebody else gave it.
@@ -30,6 +38,9 @@ pub struct SignPlan {
     pub removed: Vec<Utf8PathBuf>,
     #[serde(skip)]
     pub(super) nodes: Vec<Node>,
+    /// Profiles that the request brings, and the files that they go into.
+    #[serde(skip)]
+    profiles: Vec<(Utf8PathBuf, Profile)>,
 }
 
 /// One signature.
@@ -52,12 +63,24 @@ pub struct PlannedSignature {
     pub entitlements: Option<plist::Dictionary>,
     /// Where the entitlements come from.
     pub entitlements_from: Vec<String>,
+    /// The provisioning profile that grants some of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provisioning_profile: Option<String>,
     /// What becomes of the signature that was there.
     pub policy: ThirdParty,
     /// Why this policy applies.
     pub policy_because: String,
     /// The designated requirement. Ad-hoc code has none but its own hash.
     pub requirement: Option<String>,
+    /// Launch constraints, at most one of each kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub launch_constraints: Vec<Constraint>,
+    /// The requirement, where the request says it.
+    #[serde(skip)]
+    pub(super) given_requirement: Option<String>,
+    /// The same, as it stands in the signature.
+    #[serde(skip)]
+    pub(super) compiled_requirement: Option<Vec<u8>>,
 }
 
 /// What a signature is for.
@@ -100,6 +123,7 @@ impl CodeKind {
 /// What cannot be sealed, a scope that matches nothing, entitlements that the identity cannot have: everything that can be known
 /// beforehand.
 pub fn plan(bundle: &Utf8Path, request: &SignRequest) -> Result<SignPlan, SignError> {
+    check_timestamp(&request.identity, request.timestamp.as_deref())?;
     let nodes = walk(bundle, request)?;
     let kept: Vec<KeptCode> = nodes.iter().flat_map(|node| node.kept.iter().cloned()).collect();
     let mut drafts = Vec::new();
@@ -111,12 +135,41 @@ pub fn plan(bundle: &Utf8Path, request: &SignRequest) -> Result<SignPlan, SignEr
     }
     check_third_party(&mut drafts, &kept, request)?;
     apply(&mut drafts, request)?;
+    let mut profiles = Vec::new();
+    for draft in &mut drafts {
+        let Some(content) = draft.content else { continue };
+        let file = content.join(profile::FILE);
+        match &draft.profile {
+            Some(profile) => profiles.push((file, profile.clone())),
+            // Only a team's programs are looked up in a profile.
+            None if request.identity.team().is_some() && crate::anatomy::is_file(&bundle.join(&file))? => {
+                let bytes = fs_err::read(bundle.join(&file))?;
+                draft.profile = Some(Profile::parse(file.into_string(), bytes)?);
+            }
+            None => {}
+        }
+    }
     let mut signatures = Vec::new();
     for draft in drafts {
         signatures.push(draft.decide(request)?);
     }
     let removed = nodes.iter().flat_map(|node| node.stale.iter().cloned()).collect();
-    Ok(SignPlan { bundle: bundle.to_owned(), identity: request.identity.clone(), signatures, kept, removed, nodes })
+    let (identity, timestamp) = (request.identity.clone(), request.timestamp.clone());
+    Ok(SignPlan { bundle: bundle.to_owned(), identity, timestamp, signatures, kept, removed, nodes, profiles })
+}
+
+/// Puts the profiles of `request` into the bundle, where the seals of its signatures will cover them: to be called before [`plan`].
+///
+/// # Errors
+/// As for [`plan`]; and where a file cannot be written.
+pub fn embed_profiles(bundle: &Utf8Path, request: &SignRequest) -> Result<(), SignError> {
+    if request.profiles.is_empty() {
+        return Ok(());
+    }
+    for (file, profile) in plan(bundle, request)?.profiles {
+        super::execute::replace(&bundle.join(file), profile.bytes(), None)?;
+    }
+    Ok(())
 }
 
 /// A signature while the request is applied to it.
@@ -129,7 +182,14 @@ struct Draft<'a> {
     default_identifier: String,
     identifier: Option<String>,
     flags: Option<CodeFlags>,
+    /// Whether the flags are for this code by name, which then are all that it gets.
+    flags_named: bool,
     entitlements: Option<Entitlements>,
+    /// Where a profile can stand: the content folder of an app or a service.
+    content: Option<&'a Utf8Path>,
+    profile: Option<Profile>,
+    requirement: Option<Requirement>,
+    constraints: Vec<Constraint>,
     decision: Decision,
 }
 
@@ -151,7 +211,9 @@ impl<'a> Draft<'a> {
             FileKind::Execute => CodeKind::App,
             _ => CodeKind::Library,
         };
-        Self::new(path, &node.executable, name.to_owned(), kind, &node.machine, node.identifier.clone())
+        let content = matches!(kind, CodeKind::App | CodeKind::Service).then_some(node.content.as_path());
+        let identifier = node.identifier.clone();
+        Self { content, ..Self::new(path, &node.executable, name.to_owned(), kind, &node.machine, identifier) }
     }
 
     fn new(
@@ -162,9 +224,24 @@ impl<'a> Draft<'a> {
         machine: &'a Machine,
         default_identifier: String,
     ) -> Self {
-        let (identifier, flags, entitlements) = (None, None, None);
         let decision = Decision { policy: ThirdParty::Anew, because: "it is what is signed".to_owned(), asked: false };
-        Self { path, executable, name, kind, machine, default_identifier, identifier, flags, entitlements, decision }
+        Self {
+            path,
+            executable,
+            name,
+            kind,
+            machine,
+            default_identifier,
+            identifier: None,
+            flags: None,
+            flags_named: false,
+            entitlements: None,
+            content: None,
+            profile: None,
+            requirement: None,
+            constraints: Vec::new(),
+            decision,
+        }
     }
 
     /// What a policy speaks of: where this is a version of a framework, the framework.
@@ -188,7 +265,12 @@ impl<'a> Draft<'a> {
         if !identifier::is_valid(&identifier) {
             return Err(SignError::BadIdentifier { identifier, path: self.path });
         }
-        let flags = self.flags.or_else(|| preserved(request.preserve.flags).map(|old| old.flags)).unwrap_or_default();
+        let mut flags =
+            self.flags.or_else(|| preserved(request.preserve.flags).map(|old| old.flags)).unwrap_or_default();
+        // Notarization wants it, and there is a team whose libraries the program may load.
+        if request.identity.team().is_some() && self.kind.is_program() && !self.flags_named {
+            flags = flags.with(CodeFlags::RUNTIME);
+        }
         let mut from = Vec::new();
         let mut entitlements = self.entitlements;
         if entitlements.is_none() && self.kind.is_program() {
@@ -199,7 +281,10 @@ impl<'a> Draft<'a> {
             entitlements = preserved(wanted).and_then(old_entitlements);
         }
         from.extend(entitlements.as_ref().map(|entitlements| entitlements.source.clone()));
-        if request.get_task_allow && matches!(self.kind, CodeKind::App | CodeKind::Service) {
+        if request.get_task_allow
+            && request.identity.team().is_none()
+            && matches!(self.kind, CodeKind::App | CodeKind::Service)
+        {
             let content = &mut entitlements
                 .get_or_insert_with(|| Entitlements { source: String::new(), content: plist::Dictionary::new() })
                 .content;
@@ -208,6 +293,27 @@ impl<'a> Draft<'a> {
                 from.push("development signing: get-task-allow".to_owned());
             }
         }
+        if let Some(profile) = &self.profile {
+            profile.check(&request.identity, &identifier)?;
+            let wanted = entitlements
+                .get_or_insert_with(|| Entitlements { source: String::new(), content: plist::Dictionary::new() });
+            if let Some(signer) = request.identity.signer() {
+                profile.add_identifiers(signer, &identifier, wanted)?;
+            }
+            entitlements = entitlements.filter(|wanted| !wanted.content.is_empty());
+            from.push(format!("provisioning profile {profile}"));
+        }
+        let given_requirement = self.requirement.as_ref().map(|given| given.text.clone());
+        let (requirement, compiled_requirement) = match (self.requirement, request.identity.signer()) {
+            (Some(given), _) => (Some(given.text), Some(given.blob)),
+            (None, Some(signer)) => {
+                let requirement = signer.requirement(&identifier);
+                let compiled =
+                    compile(&requirement).map_err(|source| SignError::Signer { path: self.path.clone(), source })?;
+                (Some(requirement.to_string()), Some(compiled))
+            }
+            (None, None) => (None, None),
+        };
         let signature = PlannedSignature {
             path: self.path,
             executable: self.executable.to_owned(),
@@ -217,14 +323,26 @@ impl<'a> Draft<'a> {
             flags,
             entitlements: entitlements.as_ref().map(|entitlements| entitlements.content.clone()),
             entitlements_from: from,
+            provisioning_profile: self.profile.as_ref().map(ToString::to_string),
             policy: self.decision.policy,
             policy_because: self.decision.because,
-            requirement: None,
+            requirement,
+            launch_constraints: self.constraints,
+            given_requirement,
+            compiled_requirement,
         };
         let shown = if signature.path == "." { self.name.into() } else { signature.path.clone() };
-        check(&signature, &shown, entitlements.as_ref(), self.machine, &request.identity)?;
+        let wanted = entitlements.as_ref().map(|entitlements| (entitlements, self.profile.as_ref()));
+        check(&signature, &shown, wanted, self.machine, &request.identity)?;
         Ok(signature)
     }
+}
+
+/// As `csreq -b` writes it.
+fn compile(requirement: &CodeRequirementExpression<'_>) -> Result<Vec<u8>, Box<AppleCodesignError>> {
+    let mut requirements = CodeRequirements::default();
+    requirements.push(requirement.clone());
+    Ok(requirements.to_blob_data()?)
 }
 
 fn old_entitlements(old: &OldSignature) -> Option<Entitlements> {
@@ -282,6 +400,34 @@ fn apply(drafts: &mut [Draft<'_>], request: &SignRequest) -> Result<(), SignErro
             return Err(SignError::Twice { what: "entitlements", path: draft.path.clone() });
         }
     }
+    for (scope, profile) in &request.profiles {
+        let index = resolve(scope, drafts)?;
+        let draft = &mut drafts[index];
+        if draft.content.is_none() {
+            return Err(SignError::ProfileElsewhere { path: draft.path.clone(), what: draft.kind.describe() });
+        }
+        if draft.profile.replace(profile.clone()).is_some() {
+            return Err(SignError::Twice { what: "provisioning profiles", path: draft.path.clone() });
+        }
+    }
+    for (scope, requirement) in &request.requirements {
+        let index = resolve(scope, drafts)?;
+        let draft = &mut drafts[index];
+        if draft.requirement.replace(requirement.clone()).is_some() {
+            return Err(SignError::Twice { what: "requirements", path: draft.path.clone() });
+        }
+    }
+    for (scope, constraint) in &request.constraints {
+        let index = resolve(scope, drafts)?;
+        let draft = &mut drafts[index];
+        if !draft.kind.is_program() {
+            return Err(SignError::ConstraintOnLibrary { path: draft.path.clone(), what: draft.kind.describe() });
+        }
+        if draft.constraints.iter().any(|other| other.on == constraint.on) {
+            return Err(SignError::Twice { what: "launch constraints of one kind", path: draft.path.clone() });
+        }
+        draft.constraints.push(constraint.clone());
+    }
     for (scope, identifier) in &request.identifiers {
         let index = resolve(scope, drafts)?;
         let draft = &mut drafts[index];
@@ -297,6 +443,7 @@ fn apply(drafts: &mut [Draft<'_>], request: &SignRequest) -> Result<(), SignErro
             return Err(SignError::Twice { what: "flags", path: drafts[index].path.clone() });
         }
         drafts[index].flags = Some(*flags);
+        drafts[index].flags_named = true;
     }
     // What is said of one piece of code wins over what is said of all.
     for (_, flags) in request.flags.iter().filter(|(scope, _)| scope.is_none()) {
@@ -305,48 +452,6 @@ fn apply(drafts: &mut [Draft<'_>], request: &SignRequest) -> Result<(), SignErro
                 draft.flags = Some(draft.flags.unwrap_or_default().with(*flags));
             }
         }
-    }
-    Ok(())
-}
-
-/// What can be said of entitlements before there is anything to sign. `shown` is the bundle, for the message.
-///
-/// # Errors
-/// Where the kind of code or the identity cannot have one of them.
-pub fn check_entitlements(
-    kind: CodeKind,
-    entitlements: &Entitlements,
-    identity: &Identity,
-    shown: &Utf8Path,
-) -> Result<(), SignError> {
-    if kind == CodeKind::Service && entitlements.allows(INHERIT) {
-        return Err(SignError::InheritOnService { path: shown.to_owned() });
-    }
-    match (identity, entitlements.restricted()) {
-        (Identity::AdHoc, Some(key)) => Err(SignError::Restricted { path: shown.to_owned(), key: key.to_owned() }),
-        _ => Ok(()),
-    }
-}
-
-/// What an identity cannot stand for.
-fn check(
-    signature: &PlannedSignature,
-    shown: &Utf8Path,
-    entitlements: Option<&Entitlements>,
-    machine: &Machine,
-    identity: &Identity,
-) -> Result<(), SignError> {
-    let path = || shown.to_owned();
-    if let Some(entitlements) = entitlements {
-        check_entitlements(signature.kind, entitlements, identity, shown)?;
-    }
-    let validated = [(CodeFlags::RUNTIME, "runtime"), (CodeFlags::LIBRARY, "library")];
-    let validates = validated.into_iter().find(|(flag, _)| signature.flags.contains(*flag));
-    if let (Some((_, flag)), true, Some(library), Identity::AdHoc) =
-        (validates, signature.kind.is_program(), &machine.bundled_library, identity)
-        && !entitlements.is_some_and(|entitlements| entitlements.allows(DISABLE_LIBRARY_VALIDATION))
-    {
-        return Err(SignError::LibraryValidation { path: path(), library: library.clone(), flag });
     }
     Ok(())
 }

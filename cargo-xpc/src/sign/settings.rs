@@ -4,7 +4,7 @@ use apple_codesign::cryptography::DigestType;
 use apple_codesign::{AppleCodesignError, CodeSignatureFlags, SettingsScope, SigningSettings};
 
 use super::machine::Machine;
-use super::{PlannedSignature, entitlements};
+use super::{Identity, PlannedSignature, entitlements};
 
 /// What a bundle gives its main executable to seal.
 pub(super) struct Sealed<'a> {
@@ -13,11 +13,15 @@ pub(super) struct Sealed<'a> {
 }
 
 /// Everything is set explicitly, and nothing imported from the file: an old signature passes on only what the plan took over.
-pub(super) fn settings(
+///
+/// A `SigningSettings` is bound to its thread: each signature has one made for it, from an identity that all share.
+pub(super) fn settings<'a>(
     planned: &PlannedSignature,
     machine: &Machine,
+    identity: &'a Identity,
+    timestamp: Option<&str>,
     sealed: Option<Sealed<'_>>,
-) -> Result<SigningSettings<'static>, Box<AppleCodesignError>> {
+) -> Result<SigningSettings<'a>, Box<AppleCodesignError>> {
     let mut settings = SigningSettings::default();
     let all = SettingsScope::Main;
     settings.set_binary_identifier(all.clone(), &planned.identifier);
@@ -27,6 +31,18 @@ pub(super) fn settings(
     if let Some(content) = &planned.entitlements {
         let xml = entitlements::to_xml(content).map_err(AppleCodesignError::PlistSerializeXml)?;
         settings.set_entitlements_xml(all.clone(), xml)?;
+    }
+    if let Some(signer) = identity.signer() {
+        signer.apply(&mut settings);
+        if let Some(url) = timestamp {
+            settings.set_time_stamp_url(url)?;
+        }
+    }
+    if let Some(requirement) = &planned.compiled_requirement {
+        settings.set_designated_requirement_bytes(all.clone(), requirement)?;
+    }
+    for constraint in &planned.launch_constraints {
+        constraint.apply(&mut settings)?;
     }
     if machine.needs_sha1 {
         settings.set_digest_type(all.clone(), DigestType::Sha1);

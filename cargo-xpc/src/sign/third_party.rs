@@ -327,8 +327,11 @@ pub(super) fn check_request(
     if request.third_party.iter().filter(|(scope, _)| scope.is_none()).count() > 1 {
         return Err(SignError::Twice { what: "policies", path: ".".into() });
     }
-    let asked: [(&str, Vec<&Scope>); 3] = [
+    let asked: [(&str, Vec<&Scope>); 6] = [
         ("entitlements", request.entitlements.iter().map(|(scope, _)| scope).collect()),
+        ("a provisioning profile", request.profiles.iter().map(|(scope, _)| scope).collect()),
+        ("a requirement", request.requirements.iter().map(|(scope, _)| scope).collect()),
+        ("launch constraints", request.constraints.iter().map(|(scope, _)| scope).collect()),
         ("an identifier", request.identifiers.iter().map(|(scope, _)| scope).collect()),
         ("flags", request.flags.iter().filter_map(|(scope, _)| scope.as_ref()).collect()),
     ];

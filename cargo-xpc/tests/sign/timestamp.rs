@@ -1,0 +1,190 @@
+//! Secure time stamps, from a server of our own on this machine.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cryptographic_message_syntax::SignedData;
+
+use crate::fixture::{App, tool};
+use crate::identity::{fixture, run, sign, signatures};
+
+/// What the server does with a request.
+#[derive(Clone, Copy, PartialEq)]
+enum Answer {
+    Stamp,
+    /// The first requests get this HTTP status instead.
+    Fail {
+        times: usize,
+    },
+    /// A proper answer of the protocol: no.
+    Refuse,
+}
+
+/// An RFC 3161 server on the loopback interface; OpenSSL makes the stamps.
+struct Server {
+    url: String,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Server {
+    fn start(answer: Answer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/stamp", listener.local_addr().unwrap());
+        let requests = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&requests);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.unwrap());
+                let (mut length, mut line) = (0, String::new());
+                while stream.read_line(&mut line).unwrap() > 2 {
+                    let (name, value) = line.split_once(':').unwrap_or_default();
+                    if name.eq_ignore_ascii_case("content-length") {
+                        length = value.trim().parse().unwrap();
+                    }
+                    line.clear();
+                }
+                let mut query = vec![0; length];
+                stream.read_exact(&mut query).unwrap();
+                let number = count.fetch_add(1, Ordering::SeqCst);
+                let (status, body) = match answer {
+                    Answer::Fail { times } if number < times => ("503 Busy", b"busy".to_vec()),
+                    // PKIStatusInfo { rejection }.
+                    Answer::Refuse => ("200 OK", vec![0x30, 5, 0x30, 3, 2, 1, 2]),
+                    _ => ("200 OK", stamp(&query)),
+                };
+                let head = format!(
+                    "HTTP/1.1 {status}\r\nContent-Type: application/timestamp-reply\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    body.len()
+                );
+                let stream = stream.get_mut();
+                stream.write_all(head.as_bytes()).unwrap();
+                stream.write_all(&body).unwrap();
+            }
+        });
+        Self { url, requests }
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+fn stamp(query: &[u8]) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let folder = dir.path().display();
+    let config = format!(
+        "[tsa]\ndefault_tsa = server\n[server]\nserial = {folder}/serial\nsigner_digest = sha256\ndefault_policy = 1.2.3.4\n\
+         digests = sha256\naccuracy = secs:1\nordering = yes\ness_cert_id_chain = no\n"
+    );
+    std::fs::write(at("config"), config).unwrap();
+    std::fs::write(at("serial"), "01").unwrap();
+    std::fs::write(at("query"), query).unwrap();
+    let signer = fixture("stamp.pem");
+    let output = Command::new("openssl")
+        .args(["ts", "-reply", "-section", "server", "-signer", &signer, "-inkey", &signer])
+        .args(["-config", at("config").to_str().unwrap(), "-queryfile", at("query").to_str().unwrap()])
+        .args(["-out", at("reply").to_str().unwrap()])
+        .output()
+        .expect("openssl, which makes time stamps here, is not there: `apt-get install openssl`");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::read(at("reply")).unwrap()
+}
+
+/// The token in a signature, as it stands there: the only value of the attribute `id-aa-timeStampToken`.
+fn token(cms: &[u8]) -> Vec<u8> {
+    const ATTRIBUTE: [u8; 13] = [0x06, 11, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 16, 2, 14];
+    let at = cms.windows(13).position(|window| window == ATTRIBUTE).expect("no time stamp") + 13;
+    // The set around it and the sequence itself have lengths of two bytes.
+    assert_eq!((cms[at], cms[at + 1], cms[at + 4], cms[at + 5]), (0x31, 0x82, 0x30, 0x82));
+    let length = usize::from(cms[at + 6]) << 8 | usize::from(cms[at + 7]);
+    cms[at + 4..at + 8 + length].to_vec()
+}
+
+#[test]
+fn each_signature_is_stamped_and_openssl_believes_it() {
+    let server = Server::start(Answer::Stamp);
+    let app = App::bare(&tool());
+    app.service("greeter");
+    let identity = fixture("plain.pem");
+    let args = ["--identity", &identity, "--timestamp", &server.url];
+    let (code, stdout, stderr) = run(&app, &[&["sign", "Demo.app", "--dry-run"], &args[..]].concat());
+    assert_eq!(code, 0, "{stderr}");
+    let plan: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((plan["timestamp"].as_str(), server.requests()), (Some(server.url.as_str()), 0));
+    sign(&app, &args);
+    // Two programs of two architectures.
+    assert_eq!(server.requests(), 4);
+    for program in ["MacOS/demo", "XPCServices/greeter.xpc/Contents/MacOS/greeter"] {
+        for signature in signatures(&app.path(program)) {
+            let cms = signature.cms().unwrap();
+            let data = SignedData::parse_ber(cms).unwrap();
+            let signer = data.signers().next().unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+            std::fs::write(at("token"), token(cms)).unwrap();
+            std::fs::write(at("signature"), signer.signature()).unwrap();
+            let verify = |data: &str| {
+                let args = ["ts", "-verify", "-token_in", "-in", &at("token"), "-data", data];
+                Command::new("openssl").args(args).args(["-CAfile", &fixture("stamp.pem")]).output().unwrap()
+            };
+            let output = verify(&at("signature"));
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(!verify(&at("token")).status.success(), "it stamps anything");
+        }
+    }
+}
+
+#[test]
+fn nobody_is_asked_by_default() {
+    let app = App::bare(&tool());
+    sign(&app, &["--identity", &fixture("plain.pem")]);
+    let signature = &signatures(&app.path("MacOS/demo"))[0];
+    let data = SignedData::parse_ber(signature.cms().unwrap()).unwrap();
+    assert!(data.signers().all(|signer| signer.unsigned_attributes().is_none()));
+}
+
+#[test]
+fn a_server_that_is_busy_is_asked_again() {
+    let server = Server::start(Answer::Fail { times: 2 });
+    let app = App::bare(&tool());
+    sign(&app, &["--identity", &fixture("plain.pem"), "--timestamp", &server.url]);
+    // Two failures for the first architecture, and a stamp for each.
+    assert_eq!(server.requests(), 4);
+}
+
+#[test]
+fn a_server_that_fails_is_named_and_the_bundle_left_alone() {
+    let app = App::bare(&tool());
+    let before = app.content();
+    let identity = fixture("plain.pem");
+    let gone = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}/", listener.local_addr().unwrap())
+    };
+    let (busy, refuses) = (Server::start(Answer::Fail { times: usize::MAX }), Server::start(Answer::Refuse));
+    for (url, requests, says) in [
+        (&busy.url, Some((&busy, 3)), "it answered with something else than a time stamp"),
+        (&refuses.url, Some((&refuses, 1)), "it refused: Rejection"),
+        (&gone, None, "onnection refused"),
+    ] {
+        let (code, _, stderr) = run(&app, &["sign", "Demo.app", "--identity", &identity, "--timestamp", url]);
+        assert_eq!(code, 69, "{stderr}");
+        assert!(stderr.contains(&format!("the time-stamp server {url}")) && stderr.contains(says), "{says}: {stderr}");
+        if let Some((server, expected)) = requests {
+            assert_eq!(server.requests(), expected);
+        }
+        assert!(app.content() == before);
+    }
+    for (args, says) in [
+        (&["--timestamp", "http://127.0.0.1/"][..], "an ad-hoc signature cannot be stamped"),
+        (&["--identity", &identity, "--timestamp", "ftp://127.0.0.1/"], "is no URL of a time-stamp server"),
+        (&["--identity", &identity, "--timestamp", "http://"], "is no URL of a time-stamp server"),
+    ] {
+        let (code, _, stderr) = run(&app, &[&["sign", "Demo.app"], args].concat());
+        assert_eq!((code, stderr.contains(says)), (2, true), "{stderr}");
+    }
+}
