@@ -78,5 +78,5 @@ pub use crate::error::Error;
 pub use crate::message::{Message, Reply};
 pub use crate::outcome::HandlerOutcome;
 pub use crate::service::xpc_main;
-pub use xpc_object::{Array, Bytes, Date, Dictionary, EncodeError, Object, Type, Uuid, ValueError};
+pub use xpc_object::{Array, Bytes, Date, Dictionary, EncodeError, Object, Type, Uuid, ValueError, array, dictionary};
 pub use xpc_runtime_macros::service_name;

@@ -1,6 +1,7 @@
 use std::ops::{Deref, DerefMut};
 
-use crate::Object;
+use crate::dictionary::typed;
+use crate::{Bytes, Date, Dictionary, Object, Type, Uuid, ValueError};
 
 /// A list of values. It is a `Vec<Object>` in all but name; collect into it, or build it from an array of anything that
 /// becomes an [`Object`].
@@ -13,7 +14,7 @@ use crate::Object;
 /// assert_eq!(squares.len(), 3);
 /// ```
 #[doc(alias = "xpc_array_create")]
-#[derive(Clone, PartialEq, Default)]
+#[derive(Clone, PartialEq, Hash, Default)]
 pub struct Array(Vec<Object>);
 
 impl Array {
@@ -21,6 +22,56 @@ impl Array {
     pub const fn new() -> Self {
         Self(Vec::new())
     }
+}
+
+macro_rules! getters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty, $variant:ident($value:ident) => $read:expr;)*) => {
+        /// Typed getters by position, like those of [`Dictionary`]: [`ValueError::Missing`] past the end,
+        /// [`ValueError::WrongType`] for a value of another type. Their errors name the position as `[3]`.
+        #[expect(clippy::missing_errors_doc, reason = "stated once, for all of them")]
+        impl Array {$(
+            $(#[$doc])*
+            pub fn $name(&self, index: usize) -> Result<$type, ValueError> {
+                typed(self.0.get(index), || format!("[{index}]"), Type::$variant, |value| match value {
+                    Object::$variant($value) => Some($read),
+                    _ => None,
+                })
+            }
+        )*}
+    };
+}
+
+getters! {
+    /// The truth value at this position.
+    #[doc(alias = "xpc_array_get_bool")]
+    bool: bool, Bool(value) => *value;
+    /// The signed number at this position.
+    #[doc(alias = "xpc_array_get_int64")]
+    int64: i64, Int64(value) => *value;
+    /// The unsigned number at this position.
+    #[doc(alias = "xpc_array_get_uint64")]
+    uint64: u64, Uint64(value) => *value;
+    /// The floating-point number at this position.
+    #[doc(alias = "xpc_array_get_double")]
+    double: f64, Double(value) => *value;
+    /// The date at this position.
+    #[doc(alias = "xpc_array_get_date")]
+    date: Date, Date(value) => *value;
+    /// The bytes at this position.
+    #[doc(alias = "xpc_array_get_data")]
+    data: &Bytes, Data(value) => value;
+    /// The text at this position.
+    #[doc(alias = "xpc_array_get_string")]
+    string: &str, String(value) => value.as_str();
+    /// The identifier at this position.
+    #[doc(alias = "xpc_array_get_uuid")]
+    uuid: Uuid, Uuid(value) => *value;
+    /// The list at this position.
+    #[doc(alias = "xpc_array_get_array")]
+    array: &Array, Array(value) => value;
+    /// The dictionary at this position.
+    #[doc(alias = "xpc_array_get_dictionary")]
+    dictionary: &Dictionary, Dictionary(value) => value;
 }
 
 impl From<Vec<Object>> for Array {

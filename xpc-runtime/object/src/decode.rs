@@ -9,7 +9,19 @@ use crate::{Array, Date, DecodeError, Dictionary, Object, Uuid};
 /// # Errors
 /// Whatever is malformed or past one of the [`limits`](crate::limits); never a panic.
 pub fn decode_message(input: &Bytes) -> Result<(Dictionary, Flavour), DecodeError> {
-    let mut reader = Reader::new(input)?;
+    message(Reader::new(input)?)
+}
+
+/// As [`decode_message`], for peers that are not written in Rust: what is not UTF-8 in strings and keys becomes
+/// U+FFFD. Keys that are equal afterwards are refused as duplicates.
+///
+/// # Errors
+/// As [`decode_message`], but for text that is not UTF-8.
+pub fn decode_message_lossy(input: &Bytes) -> Result<(Dictionary, Flavour), DecodeError> {
+    message(Reader { lossy: true, ..Reader::new(input)? })
+}
+
+fn message(mut reader: Reader<'_>) -> Result<(Dictionary, Flavour), DecodeError> {
     let magic = reader.take(4)?;
     let flavour = [Flavour::Mach, Flavour::Remote]
         .into_iter()
@@ -42,6 +54,8 @@ struct Reader<'a> {
     input: &'a Bytes,
     offset: usize,
     values: usize,
+    /// Whether text that is not UTF-8 is repaired rather than refused.
+    lossy: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -49,7 +63,7 @@ impl<'a> Reader<'a> {
         if input.len() > MAX_MESSAGE_BYTES {
             return Err(DecodeError::TooLarge);
         }
-        Ok(Self { input, offset: 0, values: 0 })
+        Ok(Self { input, offset: 0, values: 0, lossy: false })
     }
 
     fn rest(&self) -> &'a [u8] {
@@ -139,7 +153,7 @@ impl<'a> Reader<'a> {
         let bytes = self.take(length)?;
         self.take(padding(length))?;
         match bytes.split_last() {
-            Some((0, text)) if !text.contains(&0) => text_from(text, offset),
+            Some((0, text)) if !text.contains(&0) => self.text(text, offset),
             _ => Err(DecodeError::BadString { offset }),
         }
     }
@@ -150,7 +164,7 @@ impl<'a> Reader<'a> {
         let end = self.rest().iter().position(|byte| *byte == 0).ok_or(DecodeError::BadString { offset })?;
         let text = self.take(end)?;
         self.take(1 + padding(end + 1))?;
-        text_from(text, offset)
+        self.text(text, offset)
     }
 
     /// Reads size and count, then the values, which must fill the size exactly and cannot reach beyond it.
@@ -184,8 +198,11 @@ impl<'a> Reader<'a> {
         }
         Ok(container)
     }
-}
 
-fn text_from(bytes: &[u8], offset: usize) -> Result<String, DecodeError> {
-    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| DecodeError::BadString { offset })
+    fn text(&self, bytes: &[u8], offset: usize) -> Result<String, DecodeError> {
+        if self.lossy {
+            return Ok(String::from_utf8_lossy(bytes).into_owned());
+        }
+        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| DecodeError::BadString { offset })
+    }
 }

@@ -12,7 +12,7 @@ use crate::{Array, Date, Object, Type, Uuid, ValueError};
 /// The typed getters ([`string`](Self::string), [`int64`](Self::int64) and so on) tell a missing key from a value of
 /// another type, where C's return zero for both. [`get`](Self::get) gives whatever is there.
 #[doc(alias = "xpc_dictionary_create")]
-#[derive(Clone, PartialEq, Default)]
+#[derive(Clone, PartialEq, Hash, Default)]
 pub struct Dictionary(BTreeMap<String, Object>);
 
 impl Dictionary {
@@ -67,16 +67,17 @@ impl Dictionary {
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Object)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value))
     }
+}
 
-    fn typed<'a, T>(
-        &'a self,
-        key: &str,
-        expected: Type,
-        read: impl FnOnce(&'a Object) -> Option<T>,
-    ) -> Result<T, ValueError> {
-        let value = self.get(key).ok_or_else(|| ValueError::Missing { key: key.to_owned() })?;
-        read(value).ok_or_else(|| ValueError::WrongType { key: key.to_owned(), expected, found: value.kind() })
-    }
+/// What every typed getter does: tells *missing* from *wrong type*.
+pub(crate) fn typed<'a, T>(
+    value: Option<&'a Object>,
+    key: impl Fn() -> String,
+    expected: Type,
+    read: impl FnOnce(&'a Object) -> Option<T>,
+) -> Result<T, ValueError> {
+    let value = value.ok_or_else(|| ValueError::Missing { key: key() })?;
+    read(value).ok_or_else(|| ValueError::WrongType { key: key(), expected, found: value.kind() })
 }
 
 macro_rules! getters {
@@ -87,7 +88,7 @@ macro_rules! getters {
         impl Dictionary {$(
             $(#[$doc])*
             pub fn $name(&self, key: &str) -> Result<$type, ValueError> {
-                self.typed(key, Type::$variant, |value| match value {
+                typed(self.get(key), || key.to_owned(), Type::$variant, |value| match value {
                     Object::$variant($value) => Some($read),
                     _ => None,
                 })

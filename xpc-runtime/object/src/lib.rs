@@ -18,7 +18,7 @@
 //!
 //! # Encoding
 //! [`encode_message`] and [`decode_message`] write and read version 5 of XPC's encoding, in either of its two header
-//! [`Flavour`]s; [`encode_value`] and [`decode_value`] do so for one value without a header. Decoding is safe on
+//! [`Flavour`]s ([`decode_message_lossy`] takes text that is not UTF-8 too); [`encode_value`] and [`decode_value`] do so for one value without a header. Decoding is safe on
 //! hostile input: sizes are checked before anything is allocated for them, and the constants in [`limits`] bound the
 //! rest.
 
@@ -31,13 +31,14 @@ mod dictionary;
 mod encode;
 mod error;
 pub mod limits;
+mod macros;
 mod scalar;
 mod value;
 mod wire;
 
 pub use array::Array;
 pub use bytes::Bytes;
-pub use decode::{decode_message, decode_value};
+pub use decode::{decode_message, decode_message_lossy, decode_value};
 pub use dictionary::Dictionary;
 pub use encode::{encode_message, encode_message_after, encode_value};
 pub use error::{DecodeError, EncodeError, ValueError};

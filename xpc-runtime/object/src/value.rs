@@ -1,4 +1,6 @@
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::mem;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -13,6 +15,7 @@ use crate::{Array, Date, Dictionary, Uuid};
 ///
 /// `Debug` prints a value as `xpc_copy_description` does, without the addresses.
 #[doc(alias = "xpc_object_t")]
+#[doc(alias = "xpc_hash")]
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Object {
@@ -116,6 +119,27 @@ impl Object {
     }
 }
 
+/// Agrees with `==`: the two zeros of a double are equal, so they hash alike.
+impl Hash for Object {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        mem::discriminant(self).hash(state);
+        match self {
+            Self::Null => {}
+            Self::Bool(value) => value.hash(state),
+            Self::Int64(value) => value.hash(state),
+            Self::Uint64(value) => value.hash(state),
+            Self::Double(value) => (if *value == 0.0 { 0.0 } else { *value }).to_bits().hash(state),
+            Self::Date(value) => value.hash(state),
+            Self::Data(value) => value.hash(state),
+            Self::String(value) => value.hash(state),
+            Self::Uuid(value) => value.hash(state),
+            Self::Array(value) => value.hash(state),
+            Self::Dictionary(value) => value.hash(state),
+            Self::Foreign(kind) => kind.hash(state),
+        }
+    }
+}
+
 macro_rules! from {
     ($($source:ty => |$value:ident| $object:expr;)*) => {$(
         impl From<$source> for Object {
@@ -145,4 +169,70 @@ from! {
     Uuid => |value| Self::Uuid(value);
     Array => |value| Self::Array(value);
     Dictionary => |value| Self::Dictionary(value);
+}
+
+macro_rules! try_from {
+    ($($variant:ident => $target:ty;)*) => {$(
+        /// Takes the value out; one of another type is given back.
+        impl TryFrom<Object> for $target {
+            type Error = Object;
+
+            fn try_from(object: Object) -> Result<Self, Object> {
+                match object {
+                    Object::$variant(value) => Ok(value),
+                    other => Err(other),
+                }
+            }
+        }
+    )*};
+}
+
+try_from! {
+    Bool => bool;
+    Int64 => i64;
+    Uint64 => u64;
+    Double => f64;
+    Date => Date;
+    Data => Bytes;
+    String => String;
+    Uuid => Uuid;
+    Array => Array;
+    Dictionary => Dictionary;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+    use super::*;
+    use crate::ValueError;
+
+    fn hash(object: &Object) -> u64 {
+        BuildHasherDefault::<DefaultHasher>::default().hash_one(object)
+    }
+
+    #[test]
+    fn equal_values_hash_alike() {
+        assert_eq!(Object::from(0.0), Object::from(-0.0));
+        assert_eq!(hash(&0.0.into()), hash(&(-0.0).into()));
+        let message = || Object::from(crate::dictionary! { "list" => crate::array![1_i64, "a"], "data" => vec![1_u8] });
+        assert_eq!(hash(&message()), hash(&message()));
+        assert_ne!(hash(&1_i64.into()), hash(&1_u64.into()));
+    }
+
+    #[test]
+    fn values_are_taken_out_by_type() {
+        assert_eq!(String::try_from(Object::from("a")), Ok("a".to_owned()));
+        assert_eq!(i64::try_from(Object::from("a")), Err(Object::from("a")));
+    }
+
+    #[test]
+    fn getters_of_arrays_tell_missing_from_wrong_type() {
+        let list = crate::array![1_i64, "a", ()];
+        assert_eq!((list.int64(0), list.string(1)), (Ok(1), Ok("a")));
+        assert_eq!(list.bool(3), Err(ValueError::Missing { key: "[3]".into() }));
+        let wrong = ValueError::WrongType { key: "[2]".into(), expected: Type::String, found: Type::Null };
+        assert_eq!(list.string(2), Err(wrong));
+        assert!(crate::array![].is_empty() && crate::dictionary! {}.is_empty());
+    }
 }

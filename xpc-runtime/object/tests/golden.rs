@@ -1,7 +1,7 @@
 //! The encoding against known bytes.
 
 use xpc_object::{Array, Bytes, Date, DecodeError, Dictionary, EncodeError, Flavour, Object, Type, Uuid, limits};
-use xpc_object::{decode_message, decode_value, encode_message, encode_value};
+use xpc_object::{decode_message, decode_message_lossy, decode_value, encode_message, encode_value};
 
 fn bytes(hex: &str) -> Bytes {
     let digits: Vec<u8> =
@@ -46,6 +46,20 @@ fn both_headers() {
     assert_eq!(decode_message(&bytes("43505841 05000000 00100000")), Err(DecodeError::BadMagic));
     assert_eq!(decode_message(&bytes("43505840 06000000 00100000")), Err(DecodeError::BadVersion(6)));
     assert_eq!(decode_message(&bytes("43505840 05000000 00100000")), Err(DecodeError::NotADictionary));
+}
+
+#[test]
+fn text_of_foreign_peers_can_be_repaired() {
+    let head = "43505840 05000000 00f00000";
+    let input = bytes(&format!("{head} 14000000 01000000 ff000000 00900000 03000000 61ff0000"));
+    assert_eq!(decode_message(&input), Err(DecodeError::BadString { offset: 20 }));
+    let repaired = Dictionary::new().with("\u{fffd}", "a\u{fffd}");
+    assert_eq!(decode_message_lossy(&input), Ok((repaired, Flavour::Mach)));
+    // Two keys that the repair makes equal; and what is no C string is refused as ever.
+    let input = bytes(&format!("{head} 14000000 02000000 fe000000 00100000 ff000000 00100000"));
+    assert_eq!(decode_message_lossy(&input), Err(DecodeError::DuplicateKey { offset: 28 }));
+    let input = bytes(&format!("{head} 14000000 01000000 61000000 00900000 02000000 61610000"));
+    assert_eq!(decode_message_lossy(&input), Err(DecodeError::BadString { offset: 32 }));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use xpc_object::{
-    Array, Bytes, Date, Dictionary, Flavour, Object, Uuid, decode_message, decode_value, encode_message, encode_value,
+    Array, Bytes, Date, Dictionary, Flavour, Object, Uuid, decode_message, decode_message_lossy, decode_value,
+    encode_message, encode_value,
 };
 
 fn objects() -> impl Strategy<Value = Object> {
@@ -40,7 +41,9 @@ proptest! {
         let message: Dictionary = values.into_iter().collect();
         for flavour in [Flavour::Mach, Flavour::Remote] {
             let encoded = encode_message(&message, flavour).unwrap();
-            prop_assert_eq!(decode_message(&encoded.into()).unwrap(), (message.clone(), flavour));
+            let encoded = Bytes::from(encoded);
+            prop_assert_eq!(decode_message_lossy(&encoded), decode_message(&encoded));
+            prop_assert_eq!(decode_message(&encoded).unwrap(), (message.clone(), flavour));
         }
     }
 
@@ -67,6 +70,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(input in vec(any::<u8>(), 0..200)) {
         let _ = decode_value(&input.clone().into());
-        let _ = decode_message(&input.into());
+        let _ = decode_message(&input.clone().into());
+        let _ = decode_message_lossy(&input.into());
     }
 }
