@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the programs in `benches/`, beside optimised builds of what they measure.
 
-use crate::env::{Outcome, command, root, target};
+use crate::env::{Outcome, command, root, run as execute, target};
 
 /// Builds everything and runs the benchmarks named, or all; further words choose among a benchmark's cases.
 pub fn run(words: &[&str]) -> Outcome {
@@ -9,12 +9,12 @@ pub fn run(words: &[&str]) -> Outcome {
     if let Some(unknown) = name.filter(|name| !ALL.contains(name)) {
         return Err(format!("there is no benchmark `{unknown}`; there is: {}", ALL.join(", ")));
     }
-    let build = |command: &mut std::process::Command| crate::env::run(command.env("CARGO_TARGET_DIR", target()));
+    let build = |command: &mut std::process::Command| execute(command.env("CARGO_TARGET_DIR", target()));
     build(&mut command("cargo", &["build", "--locked", "--release", "--package", "cargo-xpc"]))?;
     let manifest = root().join("benches/Cargo.toml");
     build(command("cargo", &["build", "--locked", "--release", "--manifest-path"]).arg(&manifest))?;
     for name in ALL.iter().filter(|it| name.is_none_or(|name| name == **it)) {
-        crate::env::run(command(target().join("release").join(name), cases))?;
+        execute(&mut command(target().join("release").join(name), cases))?;
     }
     Ok(())
 }

@@ -4,6 +4,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use rustix::fs::OFlags;
 use walkdir::WalkDir;
 
 use super::staging::StagingError;
@@ -93,8 +95,16 @@ pub fn copy_symlink(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> 
 /// # Errors
 /// Where the system refuses.
 pub fn copy_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> {
-    let mut source = fs_err::File::open(from).map_err(|e| StagingError::io("read", from, e))?;
-    let mode = source.metadata().map_err(|e| StagingError::io("read", from, e))?.permissions().mode();
+    // Since it was listed it may have become a symlink, or a pipe that one would wait for.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut options = fs_err::OpenOptions::new();
+    let source = options.read(true).custom_flags(flags).open(from);
+    let mut source = source.map_err(|e| StagingError::io("read", from, e))?;
+    let metadata = source.metadata().map_err(|e| StagingError::io("read", from, e))?;
+    if !metadata.is_file() {
+        return Err(StagingError::SpecialFile(from.to_owned()));
+    }
+    let mode = metadata.permissions().mode();
     let mut options = fs_err::OpenOptions::new();
     let mut target = options.write(true).create_new(true).open(to).map_err(|e| StagingError::io("write", to, e))?;
     io::copy(source.file_mut(), target.file_mut()).map_err(|e| StagingError::io("write", to, e))?;
