@@ -173,6 +173,11 @@ pub(crate) fn is_file(path: &Utf8Path) -> io::Result<bool> {
     kind(path, std::fs::Metadata::is_file)
 }
 
+/// Whether a plain file stands at `path` in a plain folder: a symlink on the way could lead out of the bundle.
+pub(crate) fn is_inside(path: &Utf8Path) -> io::Result<bool> {
+    Ok(path.parent().map_or(Ok(false), is_folder)? && is_file(path)?)
+}
+
 fn kind(path: &Utf8Path, test: impl Fn(&std::fs::Metadata) -> bool) -> io::Result<bool> {
     match fs_err::symlink_metadata(path) {
         Ok(metadata) => Ok(test(&metadata)),

@@ -1,5 +1,6 @@
 //! What a developer or CI runs.
 
+mod bench;
 mod demo;
 mod env;
 mod stages;
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask demo           make an app with a service in a temporary folder, bundle it, run it
 cargo xtask test [STAGE…]  set up what the tests need and run all of them, or the stages named
+cargo xtask bench [NAME…]  measure against peers, in an optimised build
 cargo xtask setup          only set up what the tests need, in target/xtask
 
 Stages: ";
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
     let done = match args.as_slice() {
         ["demo"] => demo::run(),
         ["setup"] => test::setup(),
+        ["bench", words @ ..] => bench::run(words),
         ["test", stages @ ..] => test::run(stages),
         _ => {
             eprintln!("{USAGE}{}", test::names().join(", "));

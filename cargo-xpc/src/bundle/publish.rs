@@ -157,4 +157,25 @@ mod tests {
         assert_eq!(fs_err::read_link(to.join("link")).unwrap().to_str(), Some("a/tool"));
         assert_eq!(names(&to.join("a")), ["empty", "tool"]);
     }
+
+    #[test]
+    fn a_successor_shares_what_nothing_writes_to_and_outlives_what_it_replaces() {
+        use std::os::unix::fs::MetadataExt as _;
+        let (_dir, parent) = folder();
+        let from = parent.join("from");
+        fs_err::create_dir_all(from.join("a")).unwrap();
+        for name in ["plain", "twice", "labelled"] {
+            fs_err::write(from.join("a").join(name), name).unwrap();
+        }
+        fs_err::hard_link(from.join("a/twice"), parent.join("other")).unwrap();
+        let flags = rustix::fs::XattrFlags::CREATE;
+        rustix::fs::setxattr(from.join("a/labelled").as_std_path(), "user.label", b"x", flags).unwrap();
+        let to = parent.join("to");
+        assert_eq!(tree::succeed(&from, &to).unwrap(), [""; 0]);
+        let inode = |path: &Utf8Path| fs_err::metadata(path).unwrap().ino();
+        let shared = |name: &str| inode(&from.join("a").join(name)) == inode(&to.join("a").join(name));
+        assert_eq!(["plain", "twice", "labelled"].map(shared), [true, false, false]);
+        tree::remove(&from).unwrap();
+        assert_eq!(fs_err::read_to_string(to.join("a/plain")).unwrap(), "plain");
+    }
 }

@@ -1,9 +1,11 @@
 //! Copying and removing folders.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use rustix::fs::OFlags;
 use walkdir::WalkDir;
 
 use super::staging::StagingError;
@@ -20,6 +22,25 @@ pub fn is_litter(name: &str) -> bool {
 /// # Errors
 /// Where something cannot be read or written, is not UTF-8, or is neither file, folder nor symlink.
 pub fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<Vec<Utf8PathBuf>, StagingError> {
+    populate(from, to, copy_file)
+}
+
+/// As [`copy`], for a folder that the new one is going to replace: what can be shared is linked, not copied.
+///
+/// Nothing may write to a file in the new folder: a file that changes has to become another under the old name. Then
+/// the old folder stays as it was, and its removal takes nothing away from the new one.
+///
+/// # Errors
+/// As for [`copy`].
+pub fn succeed(from: &Utf8Path, to: &Utf8Path) -> Result<Vec<Utf8PathBuf>, StagingError> {
+    populate(from, to, link_file)
+}
+
+fn populate(
+    from: &Utf8Path,
+    to: &Utf8Path,
+    put: fn(&Utf8Path, &Utf8Path) -> Result<(), StagingError>,
+) -> Result<Vec<Utf8PathBuf>, StagingError> {
     let mut litter = Vec::new();
     let mut walk = WalkDir::new(from).sort_by_file_name().into_iter();
     while let Some(entry) = walk.next() {
@@ -42,7 +63,7 @@ pub fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<Vec<Utf8PathBuf>, StagingE
         } else if kind.is_symlink() {
             copy_symlink(path, &target)?;
         } else if kind.is_file() {
-            copy_file(path, &target)?;
+            put(path, &target)?;
         } else {
             return Err(StagingError::SpecialFile(path.to_owned()));
         }
@@ -74,8 +95,16 @@ pub fn copy_symlink(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> 
 /// # Errors
 /// Where the system refuses.
 pub fn copy_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> {
-    let mut source = fs_err::File::open(from).map_err(|e| StagingError::io("read", from, e))?;
-    let mode = source.metadata().map_err(|e| StagingError::io("read", from, e))?.permissions().mode();
+    // Since it was listed it may have become a symlink, or a pipe that one would wait for.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut options = fs_err::OpenOptions::new();
+    let source = options.read(true).custom_flags(flags).open(from);
+    let mut source = source.map_err(|e| StagingError::io("read", from, e))?;
+    let metadata = source.metadata().map_err(|e| StagingError::io("read", from, e))?;
+    if !metadata.is_file() {
+        return Err(StagingError::SpecialFile(from.to_owned()));
+    }
+    let mode = metadata.permissions().mode();
     let mut options = fs_err::OpenOptions::new();
     let mut target = options.write(true).create_new(true).open(to).map_err(|e| StagingError::io("write", to, e))?;
     io::copy(source.file_mut(), target.file_mut()).map_err(|e| StagingError::io("write", to, e))?;
@@ -83,6 +112,36 @@ pub fn copy_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> {
     target.set_permissions(mode).map_err(|e| StagingError::io("set the mode of", to, e))?;
     crate::faults::point("copying");
     Ok(())
+}
+
+/// Gives a file a second name, where that is as good as a copy: link(2).
+///
+/// Not a file that has other names already, nor one with extended attributes or bits that a copy would not have.
+fn link_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> {
+    let meta = fs_err::symlink_metadata(from).map_err(|e| StagingError::io("read", from, e))?;
+    let plain = meta.nlink() == 1 && meta.mode() & 0o7000 == 0 && !has_attributes(from);
+    // A file of somebody else's, another file system, too many links: a copy serves as well.
+    if !plain || fs_err::hard_link(from, to).is_err() {
+        return copy_file(from, to);
+    }
+    crate::faults::point("copying");
+    Ok(())
+}
+
+/// Whether a file has extended attributes: quarantine, FinderInfo and the like. Off macOS only a user's own count:
+/// the others are the system's labels.
+fn has_attributes(path: &Utf8Path) -> bool {
+    let mut names = [0; 4096];
+    match rustix::fs::llistxattr(path.as_std_path(), &mut names) {
+        Ok(length) => {
+            let names = names.get(..length).unwrap_or_default();
+            names
+                .split(|byte| *byte == 0)
+                .any(|name| !name.is_empty() && (cfg!(target_os = "macos") || name.starts_with(b"user.")))
+        }
+        // Of a file system without them, there are none.
+        Err(error) => error != rustix::io::Errno::NOTSUP,
+    }
 }
 
 /// Removes a file or a folder with all that is in it, also where folders were made read-only.

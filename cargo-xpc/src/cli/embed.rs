@@ -219,7 +219,7 @@ fn finish(args: &EmbedArgs, app: &Utf8Path, host: &HostApp, work: &Work<'_>, ui:
     let Work { services, copied, artifacts, request, get_task_allow } = work;
     let staging = stage(app, ui)?;
     let bundle = staging.bundle();
-    let mut litter = tree::copy(staging.destination(), &bundle)?;
+    let mut litter = tree::succeed(staging.destination(), &bundle)?;
     faults::point("staged");
     let home = Utf8Path::new("Contents/XPCServices");
     let into: Vec<(Utf8PathBuf, &Utf8Path)> =

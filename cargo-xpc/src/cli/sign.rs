@@ -111,7 +111,7 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
         ui.status("Blocking", format_args!("waiting for another cargo xpc that works on {}", args.bundle));
     })?;
     let bundle = staging.bundle();
-    ui.warn_of_litter(&tree::copy(staging.destination(), &bundle)?);
+    ui.warn_of_litter(&tree::succeed(staging.destination(), &bundle)?);
     faults::point("staged");
     sign::embed_profiles(&bundle, &request)?;
     let plan = sign::plan(&bundle, &request)?;

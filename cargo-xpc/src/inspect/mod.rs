@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::anatomy::{Anatomy, AnatomyError, Versions, is_file, is_folder};
+use crate::anatomy::{Anatomy, AnatomyError, Versions, is_folder, is_inside};
 use crate::exit::{Coded, Exit};
 use crate::macho::{Arch, CdHash, CodeFlags, Content, FileKind, HashKind, MachFile, Slice, Target, sniff};
 
@@ -160,7 +160,7 @@ impl Inspector<'_> {
         let string = |key: &str| anatomy.string(key).map(str::to_owned);
         let executable = anatomy.executable();
         let code = match &executable {
-            Some(path) if is_file(path)? => read_code(path),
+            Some(path) if is_inside(path)? => read_code(path),
             _ => Code::Missing,
         };
         let mut items = Vec::new();

@@ -36,6 +36,8 @@ pub mod slot {
     pub const ALTERNATES_END: u32 = 0x1005;
     /// The CMS signature; empty when ad hoc.
     pub const CMS: u32 = 0x1_0000;
+    /// A notarization ticket that was stapled to a single file.
+    pub const TICKET: u32 = 0x1_0002;
 }
 
 /// More parts than a signature can have: there are fewer than 20 slots.

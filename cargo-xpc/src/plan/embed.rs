@@ -48,6 +48,10 @@ pub fn host(bundle: &Utf8Path) -> Result<HostApp, PlanError> {
     }
     let identifier = anatomy.identifier().ok_or_else(|| wrong("has no CFBundleIdentifier".to_owned()))?.to_owned();
     let executable = anatomy.executable().ok_or_else(|| wrong("names no executable".to_owned()))?;
+    if !crate::anatomy::is_inside(&executable).map_err(|e| PlanError::Request(e.to_string()))? {
+        let name = executable.strip_prefix(bundle).unwrap_or(&executable);
+        return Err(wrong(format!("has no file `{name}`, which its Info.plist names as CFBundleExecutable")));
+    }
     let bytes = fs_err::read(&executable).map_err(|e| PlanError::Request(e.to_string()))?;
     let (targets, hardened) = match sniff(&bytes) {
         Content::Elf(_) => (Vec::new(), false),

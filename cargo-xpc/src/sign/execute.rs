@@ -1,12 +1,15 @@
 //! Making the signatures of a plan.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Mutex;
 
 use apple_codesign::{AppleCodesignError, MachOSigner, SignedMachOInfo};
 use camino::{Utf8Path, Utf8PathBuf};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::machine::Machine;
@@ -41,21 +44,52 @@ pub struct SignedCode {
 
 /// Makes the signatures of `plan` in the tree at `root`, which is the planned bundle or a copy of it.
 ///
+/// Bundles that do not hold each other are signed side by side; `progress` is called by one thread at a time, as each signature begins.
+///
 /// Every file that changes becomes a new one under the old name: macOS remembers signatures by inode and kills a program whose file
 /// was rewritten in place. On an error the tree is neither the old bundle nor the new one; sign a copy, and publish it when it is whole.
 pub fn execute(
     plan: &SignPlan,
     root: &Utf8Path,
-    progress: &mut dyn FnMut(&Progress),
+    progress: &mut (dyn FnMut(&Progress) + Send),
 ) -> Result<SignedBundle, SignError> {
     let planned: BTreeMap<&Utf8Path, &PlannedSignature> =
         plan.signatures.iter().map(|signature| (signature.executable.as_path(), signature)).collect();
     let (identity, timestamp) = (&plan.identity, plan.timestamp.as_deref());
-    let mut run = Run { root, identity, timestamp, planned, signed: BTreeMap::new(), code: Vec::new(), progress };
-    for node in &plan.nodes {
-        run.bundle(node)?;
+    let run = Run { root, identity, timestamp, planned, steps: Mutex::new(Steps { begun: 0, progress }) };
+    let mut signed = Signed::new();
+    let mut code: Vec<Vec<SignedCode>> = vec![Vec::new(); plan.nodes.len()];
+    let work = |signed: &mut Signed, code: &mut Vec<Vec<SignedCode>>| {
+        for level in levels(&plan.nodes) {
+            // Every one of a level ends, whichever fails: the error is that of the first in the order of the plan.
+            let done: Vec<_> = level.par_iter().map(|(_, node)| run.bundle(node, signed)).collect();
+            for ((index, _), done) in level.iter().zip(done) {
+                let done = done?;
+                signed.extend(done.signed);
+                if let Some(place) = code.get_mut(*index) {
+                    *place = done.code;
+                }
+            }
+        }
+        Ok::<(), SignError>(())
+    };
+    match run.waiters()? {
+        Some(pool) => pool.install(|| work(&mut signed, &mut code))?,
+        None => work(&mut signed, &mut code)?,
     }
-    Ok(SignedBundle { path: root.to_owned(), code: run.code })
+    Ok(SignedBundle { path: root.to_owned(), code: code.into_iter().flatten().collect() })
+}
+
+/// What seals say about the code that is signed already, by the path of its executable.
+type Signed = BTreeMap<Utf8PathBuf, SignedMachOInfo>;
+
+/// The nodes with their place in the plan, those first that lie deepest: what holds another has fewer folders above it.
+fn levels(nodes: &[Node]) -> Vec<Vec<(usize, &Node)>> {
+    let mut levels: BTreeMap<Reverse<usize>, Vec<(usize, &Node)>> = BTreeMap::new();
+    for (index, node) in nodes.iter().enumerate() {
+        levels.entry(Reverse(node.path.components().count())).or_default().push((index, node));
+    }
+    levels.into_values().collect()
 }
 
 struct Run<'a> {
@@ -63,27 +97,53 @@ struct Run<'a> {
     identity: &'a Identity,
     timestamp: Option<&'a str>,
     planned: BTreeMap<&'a Utf8Path, &'a PlannedSignature>,
-    /// What later seals say about the code that is signed already.
-    signed: BTreeMap<Utf8PathBuf, SignedMachOInfo>,
-    code: Vec<SignedCode>,
-    progress: &'a mut dyn FnMut(&Progress),
+    steps: Mutex<Steps<'a>>,
 }
 
+struct Steps<'a> {
+    begun: usize,
+    progress: &'a mut (dyn FnMut(&Progress) + Send),
+}
+
+/// What came of one bundle.
+#[derive(Default)]
+struct Done {
+    signed: Signed,
+    code: Vec<SignedCode>,
+}
+
+/// How many time stamps are asked for at a time: a server's answer is waited for, not computed.
+const TIMESTAMPS_AT_ONCE: usize = 8;
+
 impl Run<'_> {
-    fn bundle(&mut self, node: &Node) -> Result<(), SignError> {
-        for loose in &node.loose {
-            self.code(&loose.path, &loose.machine, None)?;
+    /// Threads of their own, where they will mostly wait.
+    fn waiters(&self) -> Result<Option<rayon::ThreadPool>, SignError> {
+        if self.timestamp.is_none() {
+            return Ok(None);
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(TIMESTAMPS_AT_ONCE).build();
+        Ok(Some(pool.map_err(std::io::Error::other)?))
+    }
+
+    fn bundle(&self, node: &Node, before: &Signed) -> Result<Done, SignError> {
+        let mut done = Done::default();
+        let loose: Vec<_> = node.loose.par_iter().map(|loose| self.code(&loose.path, &loose.machine, None)).collect();
+        for (loose, made) in node.loose.iter().zip(loose) {
+            let (code, info) = made?;
+            done.code.push(code);
+            done.signed.insert(loose.path.clone(), info);
         }
         for kept in &node.kept {
             let data = fs_err::read(self.root.join(&kept.executable))?;
             let cannot = |why| SignError::CannotKeep { path: kept.path.clone(), policy: kept.policy, why };
-            self.signed.insert(kept.executable.clone(), sealed_identity(&data).map_err(cannot)?);
+            done.signed.insert(kept.executable.clone(), sealed_identity(&data).map_err(cannot)?);
         }
         for stale in &node.stale {
             let stale = self.root.join(stale);
             writable(stale.parent().unwrap_or(self.root), || Ok(tree::remove(&stale)?))?;
         }
-        let resources = seal::seal(self.root, node, &self.signed)?;
+        let resources =
+            seal::seal(self.root, node, |executable| done.signed.get(executable).or_else(|| before.get(executable)))?;
         let folder = self.root.join(&node.content).join("_CodeSignature");
         if !crate::anatomy::is_folder(&folder)? {
             writable(&self.root.join(&node.content), || {
@@ -92,13 +152,31 @@ impl Run<'_> {
             })?;
         }
         replace(&folder.join("CodeResources"), &resources, None)?;
-        self.code(&node.executable, &node.machine, Some(Sealed { info: &node.info_bytes, resources: &resources }))
+        let sealed = Sealed { info: &node.info_bytes, resources: &resources };
+        let (code, info) = self.code(&node.executable, &node.machine, Some(sealed))?;
+        done.code.push(code);
+        done.signed.insert(node.executable.clone(), info);
+        Ok(done)
     }
 
-    fn code(&mut self, path: &Utf8Path, machine: &Machine, sealed: Option<Sealed<'_>>) -> Result<(), SignError> {
+    /// Says which signature begins.
+    fn step(&self, path: &Utf8Path) {
+        // One that panicked while it was told of a step is told of no more.
+        let Ok(mut steps) = self.steps.lock() else { return };
+        let step = Progress { done: steps.begun, total: self.planned.len(), path: path.to_owned() };
+        steps.begun += 1;
+        (steps.progress)(&step);
+    }
+
+    fn code(
+        &self,
+        path: &Utf8Path,
+        machine: &Machine,
+        sealed: Option<Sealed<'_>>,
+    ) -> Result<(SignedCode, SignedMachOInfo), SignError> {
         let failed = |source| SignError::signer(path, source);
         let planned = self.planned.get(path).ok_or_else(|| failed(AppleCodesignError::NoIdentifier))?;
-        (self.progress)(&Progress { done: self.code.len(), total: self.planned.len(), path: planned.path.clone() });
+        self.step(&planned.path);
         let file = self.root.join(path);
         let data = fs_err::read(&file)?;
         // Checked once more: between plan and now the file may have become another.
@@ -118,24 +196,22 @@ impl Run<'_> {
         replace(&file, &signed, Some(fs_err::metadata(&file)?.permissions()))?;
         let mut cdhash = [0; 20];
         cdhash.copy_from_slice(&HashKind::Sha256.digest(&info.code_directory_blob)[..20]);
-        self.code.push(SignedCode {
-            path: planned.path.clone(),
-            identifier: planned.identifier.clone(),
-            cdhash: CdHash(cdhash),
-        });
-        self.signed.insert(path.to_owned(), info);
-        Ok(())
+        let code =
+            SignedCode { path: planned.path.clone(), identifier: planned.identifier.clone(), cdhash: CdHash(cdhash) };
+        Ok((code, info))
     }
 }
 
-/// Writes a new file and puts it under the old name in one step.
+/// Makes a new file under the old name, whose old file may have other names.
+///
+/// Not by a rename over the old one: a file system may take that for a wish to have the bytes on the disk at once, and
+/// wait for it, file by file. Nobody else looks at this tree yet.
 pub(super) fn replace(path: &Utf8Path, bytes: &[u8], mode: Option<Permissions>) -> Result<(), SignError> {
-    let folder = path.parent().unwrap_or(Utf8Path::new("."));
-    writable(folder, || {
-        let mut file = tempfile::Builder::new().prefix(".signing-").tempfile_in(folder)?;
+    writable(path.parent().unwrap_or(Utf8Path::new(".")), || {
+        tree::remove(path)?;
+        let mut file = fs_err::OpenOptions::new().write(true).create_new(true).open(path)?;
         file.write_all(bytes)?;
-        file.as_file().set_permissions(mode.unwrap_or_else(|| Permissions::from_mode(0o644)))?;
-        file.persist(path).map_err(|error| error.error)?;
+        file.set_permissions(mode.unwrap_or_else(|| Permissions::from_mode(0o644)))?;
         Ok(())
     })
 }

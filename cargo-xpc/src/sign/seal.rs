@@ -1,11 +1,10 @@
 //! Writing `CodeResources`.
 
-use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use apple_codesign::cryptography::{Digest as CodeDigest, MultiDigest};
 use apple_codesign::{AppleCodesignError, CodeResources, CodeResourcesRule, FilesFlavor, SignedMachOInfo};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use rayon::prelude::*;
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
@@ -15,10 +14,10 @@ use super::rules::Rule;
 use super::walk::{Entry, EntryKind, Node, Required};
 
 /// The seal of a bundle, given the signatures that its nested code has got by now, by the path of the executable.
-pub(super) fn seal(
+pub(super) fn seal<'a>(
     root: &Utf8Path,
     node: &Node,
-    signed: &BTreeMap<Utf8PathBuf, SignedMachOInfo>,
+    signed: impl Fn(&Utf8Path) -> Option<&'a SignedMachOInfo>,
 ) -> Result<Vec<u8>, SignError> {
     let failed = |source| SignError::signer(&node.path, source);
     let mut seal = CodeResources::default();
@@ -46,7 +45,7 @@ pub(super) fn seal(
                 }
             }
             EntryKind::Code { executable, optional, first } => {
-                let info = signed.get(executable).ok_or_else(|| failed(AppleCodesignError::BinaryNoCodeSignature))?;
+                let info = signed(executable).ok_or_else(|| failed(AppleCodesignError::BinaryNoCodeSignature))?;
                 seal.seal_macho(name, info, *optional).map_err(failed)?;
                 if let (Some(Required(required)), Some(hashes)) = (first, hashes) {
                     seal.seal_regular_file(FilesFlavor::Rules, name, hashes.digests(), !required).map_err(failed)?;

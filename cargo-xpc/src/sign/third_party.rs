@@ -203,7 +203,7 @@ pub(super) fn keep_bundle(
     };
     let Some(Ok(Some(anatomy))) = current.map(|current| Anatomy::find(current)) else { return Ok(None) };
     let (Some(executable), Some(identifier)) = (anatomy.executable(), anatomy.identifier()) else { return Ok(None) };
-    if !crate::anatomy::is_file(&executable)? {
+    if !crate::anatomy::is_inside(&executable)? {
         return Ok(None);
     }
     let Ok((data, file)) = MachFile::load(&executable) else { return Ok(None) };
@@ -295,7 +295,7 @@ pub(super) fn sealed_identity(data: &[u8]) -> Result<SignedMachOInfo, String> {
 /// Whether the seal beside an executable is there and can be read.
 fn check_seal(anatomy: &Anatomy) -> Result<(), String> {
     let path = anatomy.code_resources();
-    if !crate::anatomy::is_file(&path).map_err(|error| error.to_string())? {
+    if !crate::anatomy::is_inside(&path).map_err(|error| error.to_string())? {
         return Err("it has no _CodeSignature/CodeResources".to_owned());
     }
     let bytes = fs_err::read(&path).map_err(|error| error.to_string())?;

@@ -124,7 +124,7 @@ impl Walk<'_> {
         let executable = anatomy.executable().ok_or_else(|| SignError::NoExecutable { bundle: self.shown(path) })?;
         let missing =
             || SignError::MissingExecutable { bundle: self.shown(path), executable: self.relative(&executable) };
-        if !crate::anatomy::is_file(&executable)? {
+        if !crate::anatomy::is_inside(&executable)? {
             return Err(missing());
         }
         let shown = self.shown(&self.relative(&executable));
@@ -359,7 +359,7 @@ impl Walk<'_> {
             return Ok(false);
         }
         match anatomy.executable() {
-            Some(executable) if crate::anatomy::is_file(&executable)? => {
+            Some(executable) if crate::anatomy::is_inside(&executable)? => {
                 Ok(self.content_of(&executable)? == Content::MachO || launched)
             }
             // A program without a program in it is a mistake; a bundle of resources that kept its key is not.

@@ -353,10 +353,15 @@ impl Check<'_> {
         self.outside(directory, slot::INFO, info, What::InfoPlistChanged);
         self.outside(directory, slot::RESOURCES, bound.and_then(|bound| bound.resources), What::SealChanged);
         for blob in &signature.blobs {
-            if blob.slot == slot::CODE_DIRECTORY || blob.slot >= slot::SPECIAL_LIMIT {
-                continue;
-            }
             let name = slot_name(blob.slot);
+            match blob.slot {
+                slot::CODE_DIRECTORY | slot::ALTERNATES..slot::ALTERNATES_END | slot::CMS | slot::TICKET => continue,
+                slot::SPECIAL_LIMIT.. => {
+                    self.find(What::BlobUnsealed, "", name);
+                    continue;
+                }
+                _ => {}
+            }
             let found = directory.hash.digest(signature.blob(blob.slot).unwrap_or_default());
             match directory.special.get(&blob.slot) {
                 None => self.find(What::BlobUnsealed, "", name),

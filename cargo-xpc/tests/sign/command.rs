@@ -8,19 +8,19 @@ use crate::fixture::{App, TOOL_INTEL, tool, write};
 use cargo_xpc::sign::SignRequest;
 use cargo_xpc::verify::verify;
 
-fn command(app: &App, args: &[&str]) -> Command {
+pub fn command(app: &App, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-xpc"));
     command.arg("xpc").args(args).current_dir(app.root.parent().unwrap()).stdin(Stdio::null());
     command
 }
 
-fn run(app: &App, args: &[&str]) -> (i32, String, String) {
+pub fn run(app: &App, args: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command(app, args).output().unwrap();
     (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
 /// Nothing but the bundle stands in its folder.
-fn alone(app: &App) {
+pub fn alone(app: &App) {
     let names: Vec<_> =
         fs_err::read_dir(app.root.parent().unwrap()).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert_eq!(names, ["Demo.app"]);

@@ -1,15 +1,22 @@
 //! Signing, reading back and inspecting, on real Mach-O files.
 
 mod apple;
+mod changes;
 mod command;
 mod demands;
 mod embedding;
+mod every_change;
 mod fixture;
+mod gaps;
 mod hostile;
 mod identity;
 mod inspecting;
+mod judge;
+mod layouts;
 mod mutation;
 mod oracle;
+#[cfg(target_os = "linux")]
+mod outside;
 mod peers;
 mod profile;
 mod refusals;

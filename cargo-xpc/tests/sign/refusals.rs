@@ -1,8 +1,6 @@
 //! What stands in a bundle and cannot be sealed: refused with a clear error before a byte is written. And what looks as bad, and
 //! can be sealed.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use cargo_xpc::sign::{SignRequest, plan};
 use cargo_xpc::verify::{Verdict, verify};
 
@@ -28,22 +26,6 @@ fn sealed(app: &App) {
 }
 
 #[test]
-fn a_script_among_the_programs_is_refused() {
-    let app = App::bare(&tool());
-    program(&app.path("MacOS/start.sh"), b"#!/bin/sh\n");
-    refused(&app, &["Demo.app/Contents/MacOS/start.sh", "is a script", "move it to Resources"]);
-}
-
-#[test]
-fn data_among_the_programs_is_refused() {
-    for place in ["MacOS/data.txt", "Helpers/data.txt", "Frameworks/data.txt", "notes.txt"] {
-        let app = App::bare(&tool());
-        write(&app.path(place), "data");
-        refused(&app, &[place, "is not Mach-O", "move it to Resources"]);
-    }
-}
-
-#[test]
 fn an_object_file_is_no_program() {
     let app = App::bare(&tool());
     let mut object = TOOL_INTEL.to_vec();
@@ -53,49 +35,12 @@ fn an_object_file_is_no_program() {
 }
 
 #[test]
-fn a_service_without_its_executable_is_refused() {
-    let app = App::full();
-    fs_err::remove_file(app.path("XPCServices/greeter.xpc/Contents/MacOS/greeter")).unwrap();
-    refused(&app, &["Demo.app/Contents/XPCServices/greeter.xpc", "has no", "MacOS/greeter"]);
-
-    let app = App::full();
-    info(&app.path("XPCServices/greeter.xpc/Contents/Info.plist"), "", "com.example.demo.greeter", "XPC!");
-    refused(&app, &["Demo.app/Contents/XPCServices/greeter.xpc", "names no CFBundleExecutable"]);
-}
-
-/// A service among the resources is still meant to be one.
-#[test]
-fn a_service_without_its_executable_is_refused_wherever_it_stands() {
-    let app = App::bare(&tool());
-    info(&app.path("Resources/greeter.xpc/Contents/Info.plist"), "greeter", "com.example.demo.greeter", "XPC!");
-    // A folder among resources that names a program which is not there.
-    refused(&app, &["greeter.xpc"]);
-}
-
-#[test]
 fn bundles_need_identifiers() {
     let app = App::full();
     info(&app.path("XPCServices/greeter.xpc/Contents/Info.plist"), "greeter", "", "XPC!");
     refused(&app, &["greeter.xpc", "no CFBundleIdentifier"]);
     info(&app.path("XPCServices/greeter.xpc/Contents/Info.plist"), "greeter", "com/example", "XPC!");
     refused(&app, &["`com/example` cannot identify", "greeter.xpc"]);
-}
-
-#[test]
-fn a_dotted_folder_among_frameworks_is_refused() {
-    let app = App::bare(&tool());
-    write(&app.path("Frameworks/lib.d/a.txt"), "a");
-    refused(&app, &["Demo.app/Contents/Frameworks/lib.d", "dot in its name"]);
-}
-
-#[test]
-fn strays_at_the_root_are_refused() {
-    let app = App::full();
-    write(&app.root.join("README.txt"), "hello");
-    refused(&app, &["Demo.app/README.txt", "root of a bundle"]);
-    fs_err::remove_file(app.root.join("README.txt")).unwrap();
-    write(&app.path("XPCServices/greeter.xpc/Resources/x"), "x");
-    refused(&app, &["greeter.xpc/Resources", "root of a bundle"]);
 }
 
 #[test]
@@ -155,22 +100,6 @@ fn a_script_is_no_main_executable() {
 }
 
 #[test]
-fn a_header_without_room_is_said_to_be_so() {
-    let mut crowded = TOOL_INTEL.to_vec();
-    // One more load command of unknown type that reaches up to the first section.
-    let commands = u32::from_le_bytes(crowded[16..20].try_into().unwrap());
-    let end = 32 + u32::from_le_bytes(crowded[20..24].try_into().unwrap()) as usize;
-    let file = cargo_xpc::macho::MachFile::parse(&crowded).unwrap();
-    let room = file.slices[0].first_section.unwrap() as usize - end;
-    let filler = (room / 8 * 8 - 8) as u32;
-    crowded[16..20].copy_from_slice(&(commands + 1).to_le_bytes());
-    crowded[20..24].copy_from_slice(&((end as u32 - 32) + filler).to_le_bytes());
-    crowded[end..end + 4].copy_from_slice(&0x7000_u32.to_le_bytes());
-    crowded[end + 4..end + 8].copy_from_slice(&filler.to_le_bytes());
-    refused(&App::bare(&crowded), &["Demo.app/Contents/MacOS/demo", "x86_64", "-Wl,-headerpad,0x1000"]);
-}
-
-#[test]
 fn data_after_the_image_is_not_cut_off() {
     let mut payload = TOOL_ARM.to_vec();
     payload.extend(b"payload");
@@ -219,57 +148,6 @@ fn resources_without_code_are_sealed_as_files() {
     sealed(&app);
     assert!(!app.path("Resources/Pictures.bundle/Contents/_CodeSignature").exists());
     assert!(app.path("Resources/empty").is_dir());
-}
-
-#[test]
-fn bundles_in_unusual_places_are_signed() {
-    let app = App::bare(&tool());
-    for place in ["Resources/Plug.bundle", "Library/QuickLook/Plug.qlgenerator", "SharedSupport/Plug.app"] {
-        info(&app.path(place).join("Contents/Info.plist"), "plug", "com.example.plug", "BNDL");
-        program(&app.path(place).join("Contents/MacOS/plug"), &library());
-        write(&app.path(place).join("Contents/_CodeSignature/stale"), "stale");
-    }
-    sealed(&app);
-    assert!(app.path("Library/QuickLook/Plug.qlgenerator/Contents/_CodeSignature/CodeResources").exists());
-    assert!(!app.path("SharedSupport/Plug.app/Contents/_CodeSignature/stale").exists());
-}
-
-#[test]
-fn what_an_earlier_signing_left_is_removed() {
-    let app = App::full();
-    write(&app.path("_CodeSignature/stale"), "stale");
-    write(&app.path("CodeResources"), "a ticket");
-    let removed = plan(&app.root, &SignRequest::default()).unwrap().removed;
-    assert_eq!(removed, ["Contents/_CodeSignature/stale", "Contents/CodeResources"]);
-    sealed(&app);
-    assert!(!app.path("_CodeSignature/stale").exists() && !app.path("CodeResources").exists());
-}
-
-#[test]
-fn read_only_files_and_folders_are_signed_and_stay_read_only() {
-    let app = App::full();
-    let (file, folder) = (app.path("MacOS/helper"), app.path("MacOS"));
-    let data = app.path("Resources/data.bin");
-    for (path, mode) in [(&file, 0o555), (&data, 0o444), (&folder, 0o555)] {
-        fs_err::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-    }
-    sealed(&app);
-    for (path, mode) in [(&file, 0o555), (&data, 0o444), (&folder, 0o555)] {
-        assert_eq!(fs_err::metadata(path).unwrap().permissions().mode() & 0o777, mode, "{path}");
-    }
-    fs_err::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-/// macOS remembers signatures by inode, and kills a program whose file was rewritten in place.
-#[test]
-fn every_binary_is_a_new_file() {
-    use std::os::unix::fs::MetadataExt as _;
-    let app = App::full();
-    let keep = fs_err::File::open(app.path("MacOS/demo")).unwrap();
-    sealed(&app);
-    let new = fs_err::metadata(app.path("MacOS/demo")).unwrap();
-    assert_ne!(new.ino(), keep.metadata().unwrap().ino());
-    assert_eq!(new.permissions().mode() & 0o777, 0o755);
 }
 
 /// The library that rewrites the file adds the entry point to an address, and overflows.

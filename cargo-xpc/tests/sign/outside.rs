@@ -1,0 +1,220 @@
+//! Nothing outside of a bundle is read, whatever the bundle says: the kernel tells of every file that is opened there.
+
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use camino::Utf8PathBuf;
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+
+use crate::command::{command, run};
+use crate::fixture::{App, TOOL_INTEL, info, link, program, tool, write};
+
+/// A folder that nobody has any business in, and the kernel's word on who opened what there.
+struct Outside {
+    root: Utf8PathBuf,
+    watch: OwnedFd,
+}
+
+impl Outside {
+    /// A whole app stands there, and everything else that a bundle might want to borrow.
+    fn beside(app: &App) -> Self {
+        let root = app.root.parent().unwrap().join("outside");
+        for bundle in ["Other.app", "greeter.xpc", "Answer.framework/Versions/A"] {
+            let contents = root.join(bundle).join("Contents");
+            info(&contents.join("Info.plist"), "demo", "com.example.demo", "APPL");
+            program(&contents.join("MacOS/demo"), TOOL_INTEL);
+            program(&contents.join("MacOS/greeter"), TOOL_INTEL);
+            write(&contents.join("_CodeSignature/CodeResources"), "seal");
+            write(&contents.join("Resources/secret"), "secret");
+            info(&contents.join("Resources/Info.plist"), "demo", "com.example.demo", "APPL");
+        }
+        let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+        for entry in walkdir::WalkDir::new(&root) {
+            let entry = entry.unwrap();
+            if entry.file_type().is_dir() {
+                // What is opened in a folder, and the folder itself when it is listed.
+                let flags = WatchFlags::OPEN | WatchFlags::ACCESS;
+                inotify::add_watch(&watch, entry.path(), flags).unwrap();
+            }
+        }
+        let outside = Self { root, watch };
+        outside.opened();
+        outside
+    }
+
+    /// Names of what was opened or read since the last time.
+    fn opened(&self) -> Vec<String> {
+        let mut buffer = [MaybeUninit::uninit(); 8192];
+        let mut reader = inotify::Reader::new(&self.watch, &mut buffer);
+        let mut names = Vec::new();
+        while let Ok(event) = reader.next() {
+            let name = event.file_name().map(|name| name.to_string_lossy().into_owned());
+            names.push(format!("{:?} {:?}", event.events(), name));
+        }
+        names
+    }
+
+    fn contents(&self) -> Utf8PathBuf {
+        self.root.join("Other.app/Contents")
+    }
+}
+
+/// Every subcommand that reads a bundle, over `app`: no panic, nothing opened outside, and the bundle as it was where one fails.
+#[track_caller]
+fn nobody_looks(app: &App, outside: &Outside, case: &str) {
+    let made = app.root.parent().unwrap().join("made/extra.xpc/Contents");
+    if !made.exists() {
+        info(&made.join("Info.plist"), "extra", "com.example.demo.extra", "XPC!");
+        program(&made.join("MacOS/extra"), TOOL_INTEL);
+    }
+    outside.opened();
+    for args in [
+        &["inspect", "Demo.app"] as &[&str],
+        &["verify", "Demo.app"],
+        &["sign", "Demo.app", "--dry-run"],
+        &["sign", "Demo.app"],
+        &["embed", "Demo.app", "made/extra.xpc"],
+    ] {
+        let before = app.content();
+        let (code, _, stderr) = run(app, args);
+        assert_eq!(outside.opened(), [""; 0], "{case}: {args:?} opened this outside of the bundle: {stderr}");
+        assert!([0, 1, 2].contains(&code), "{case}: {args:?} ended with {code}: {stderr}");
+        assert!(code == 0 || stderr.starts_with("error: ") || code == 1, "{case}: {args:?}: {stderr}");
+        assert!(code == 0 || app.content() == before, "{case}: {args:?} failed and changed the bundle");
+    }
+}
+
+#[test]
+fn the_kernel_tells_of_what_is_opened() {
+    let app = App::bare(TOOL_INTEL);
+    let outside = Outside::beside(&app);
+    assert_eq!(outside.opened(), [""; 0]);
+    fs_err::read(outside.contents().join("Info.plist")).unwrap();
+    assert!(outside.opened().iter().any(|event| event.contains("Info.plist")));
+    fs_err::read_dir(outside.contents()).unwrap();
+    assert_ne!(outside.opened(), [""; 0]);
+}
+
+/// Each part of a bundle in turn is a symlink to its like elsewhere.
+#[test]
+fn parts_that_are_symlinks_out_of_the_bundle_are_not_followed() {
+    for (part, like) in [
+        ("", "Other.app/Contents"),
+        ("Info.plist", "Other.app/Contents/Info.plist"),
+        ("MacOS", "Other.app/Contents/MacOS"),
+        ("MacOS/demo", "Other.app/Contents/MacOS/demo"),
+        ("MacOS/helper", "Other.app/Contents/MacOS/demo"),
+        ("Resources", "Other.app/Contents/Resources"),
+        ("Resources/data.bin", "Other.app/Contents/Resources/secret"),
+        ("_CodeSignature", "Other.app/Contents/_CodeSignature"),
+        ("_CodeSignature/CodeResources", "Other.app/Contents/_CodeSignature/CodeResources"),
+        ("CodeResources", "Other.app/Contents/_CodeSignature/CodeResources"),
+        ("embedded.provisionprofile", "Other.app/Contents/Resources/secret"),
+        ("XPCServices", "Other.app"),
+        ("XPCServices/greeter.xpc", "greeter.xpc"),
+        ("XPCServices/greeter.xpc/Contents", "greeter.xpc/Contents"),
+        ("XPCServices/greeter.xpc/Contents/MacOS", "greeter.xpc/Contents/MacOS"),
+        ("XPCServices/greeter.xpc/Contents/MacOS/greeter", "greeter.xpc/Contents/MacOS/greeter"),
+        ("XPCServices/greeter.xpc/Contents/Info.plist", "greeter.xpc/Contents/Info.plist"),
+        ("XPCServices/greeter.xpc/Contents/_CodeSignature", "greeter.xpc/Contents/_CodeSignature"),
+        ("Frameworks/Answer.framework", "Answer.framework"),
+        ("Frameworks/Answer.framework/Versions", "Answer.framework/Versions"),
+        ("Frameworks/Answer.framework/Versions/A", "Answer.framework/Versions/A"),
+        ("Frameworks/Answer.framework/Versions/B", "Answer.framework/Versions/A"),
+        ("Frameworks/Answer.framework/Versions/Current", "Answer.framework/Versions/A"),
+        ("Frameworks/Answer.framework/Versions/B/Resources", "Other.app/Contents/Resources"),
+        ("Frameworks/Answer.framework/Versions/B/Answer", "Other.app/Contents/MacOS/demo"),
+        ("Resources/Plug.bundle/Contents/MacOS", "Other.app/Contents/MacOS"),
+        ("Resources/Plug.bundle/Contents/_CodeSignature", "Other.app/Contents/_CodeSignature"),
+    ] {
+        let app = App::full();
+        info(&app.path("Resources/Plug.bundle/Contents/Info.plist"), "demo", "com.example.plug", "BNDL");
+        program(&app.path("Resources/Plug.bundle/Contents/MacOS/demo"), &tool());
+        app.sign(&cargo_xpc::sign::SignRequest::default());
+        let outside = Outside::beside(&app);
+        let place = app.path(part);
+        let place = Utf8PathBuf::from(place.as_str().trim_end_matches('/'));
+        cargo_xpc::bundle::tree::remove(&place).unwrap();
+        link(&place, outside.root.join(like).as_str());
+        nobody_looks(&app, &outside, part);
+    }
+}
+
+/// What would block whoever opens it.
+#[test]
+fn pipes_are_not_opened() {
+    for part in ["Info.plist", "MacOS/demo", "Resources/pipe", "_CodeSignature/CodeResources", "CodeResources"] {
+        let app = App::full();
+        app.sign(&cargo_xpc::sign::SignRequest::default());
+        let outside = Outside::beside(&app);
+        let place = app.path(part);
+        cargo_xpc::bundle::tree::remove(&place).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o644);
+        rustix::fs::mknodat(rustix::fs::CWD, place.as_std_path(), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        nobody_looks_at_a_pipe(&app, &outside, part);
+    }
+}
+
+/// Like [`nobody_looks`]; the content of a pipe cannot be compared.
+fn nobody_looks_at_a_pipe(app: &App, outside: &Outside, case: &str) {
+    for args in [&["inspect", "Demo.app"] as &[&str], &["verify", "Demo.app"], &["sign", "Demo.app"]] {
+        let (code, _, stderr) = run(app, args);
+        assert!([0, 1, 2].contains(&code), "{case}: {args:?} ended with {code}: {stderr}");
+        // `Contents/CodeResources` is a notarization ticket, which no seal holds.
+        let may_pass = args[0] == "inspect" || (args[0], case) == ("verify", "CodeResources");
+        assert!(code != 0 || may_pass, "{case}: {args:?}: {stderr}");
+    }
+    assert_eq!(outside.opened(), [""; 0]);
+}
+
+/// While the bundle is read, files in it become symlinks to files outside, pipes and folders, and files again.
+#[test]
+fn a_bundle_that_changes_while_it_is_read() {
+    let app = App::full();
+    app.sign(&cargo_xpc::sign::SignRequest::default());
+    let outside = Outside::beside(&app);
+    let secret = outside.contents().join("Resources/secret");
+    let done = AtomicBool::new(false);
+    let places = ["Resources/data.bin", "MacOS/helper", "Info.plist", "_CodeSignature/CodeResources", "MacOS/demo"];
+    std::thread::scope(|scope| {
+        let change = || {
+            let spare = app.root.parent().unwrap().join("spare");
+            for step in (0..).take_while(|_| !done.load(Ordering::Relaxed)) {
+                let place = app.path(places[step % places.len()]);
+                match step / places.len() % 3 {
+                    0 => fs_err::os::unix::fs::symlink(&secret, &spare).unwrap(),
+                    1 => {
+                        let mode = rustix::fs::Mode::from_raw_mode(0o644);
+                        let kind = rustix::fs::FileType::Fifo;
+                        rustix::fs::mknodat(rustix::fs::CWD, spare.as_std_path(), kind, mode, 0).unwrap();
+                    }
+                    _ => fs_err::write(&spare, "cut").unwrap(),
+                }
+                // Each exchange is one step, and so is the way back. A published bundle takes the place of the one at hand.
+                let exchange = || {
+                    let (from, to) = (spare.as_std_path(), place.as_std_path());
+                    let flags = rustix::fs::RenameFlags::EXCHANGE;
+                    rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, flags).is_ok()
+                };
+                if exchange() {
+                    exchange();
+                }
+                fs_err::remove_file(&spare).unwrap();
+            }
+        };
+        scope.spawn(change);
+        for round in 0..60 {
+            let args: &[&str] = [&["verify", "Demo.app"] as &[&str], &["sign", "Demo.app"]][round % 2];
+            let output = command(&app, args).stdout(Stdio::null()).output().unwrap();
+            let (code, stderr) = (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr));
+            let is_sound = [0, 1, 2, 74].contains(&code);
+            if !is_sound || outside.opened() != [""; 0] {
+                done.store(true, Ordering::Relaxed);
+                panic!("{args:?} ended with {code}, or read outside: {stderr}");
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
