@@ -5,24 +5,27 @@
 use std::fs;
 use std::process::Command;
 
-use xpc_runtime_tests::SERVICE_NAME;
+use xpc_runtime_tests::{OTHER_SERVICE_NAME, SERVICE_NAME};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lifetime");
 
 fn run(scenario: &str, variables: &[(&str, &str)]) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let contents = folder.path().join("Lifetime.app/Contents");
-    let service = contents.join("XPCServices/service.xpc/Contents");
-    for folder in [contents.join("MacOS"), service.join("MacOS")] {
-        fs::create_dir_all(&folder).unwrap();
+    let services = [("service", SERVICE_NAME), ("other", OTHER_SERVICE_NAME)]
+        .map(|(name, identifier)| (contents.join(format!("XPCServices/{name}.xpc/Contents")), identifier));
+    for folder in services.iter().map(|(service, _)| service).chain([&contents]) {
+        fs::create_dir_all(folder.join("MacOS")).unwrap();
         // A link: a copy could not be executed while another test's child holds it open for writing.
-        fs::hard_link(PROGRAM, folder.join("program")).unwrap();
+        fs::hard_link(PROGRAM, folder.join("MacOS/program")).unwrap();
     }
-    let plist = format!(
-        "<plist version=\"1.0\"><dict><key>CFBundleIdentifier</key><string>{SERVICE_NAME}</string>\
-         <key>CFBundleExecutable</key><string>program</string></dict></plist>"
-    );
-    fs::write(service.join("Info.plist"), plist).unwrap();
+    for (service, identifier) in services {
+        let plist = format!(
+            "<plist version=\"1.0\"><dict><key>CFBundleIdentifier</key><string>{identifier}</string>\
+             <key>CFBundleExecutable</key><string>program</string></dict></plist>"
+        );
+        fs::write(service.join("Info.plist"), plist).unwrap();
+    }
     let mut command = Command::new(contents.join("MacOS/program"));
     command.arg(scenario).env_remove("XPC_RUNTIME_BUNDLE").env_remove("XPC_SERVICE_NAME");
     let output = command.envs(variables.iter().copied()).output().unwrap();
