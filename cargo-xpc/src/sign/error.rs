@@ -105,6 +105,9 @@ pub enum SignError {
     /// Bundles in bundles beyond reason.
     #[error("`{0}` is nested deeper than {limit} bundles", limit = super::walk::MAX_DEPTH)]
     TooDeep(Utf8PathBuf),
+    /// Folders in folders beyond reason.
+    #[error("below `{0}`, folders are nested deeper than {limit}: move them up, or pack them into one file", limit = super::walk::MAX_FOLDERS)]
+    TooManyFolders(Utf8PathBuf),
     /// No space after the load commands.
     #[error(
         "`{path}` ({arch}) has no room in its header for a signature: link it with `-Wl,-headerpad,0x1000` (in Rust `-C link-arg=-Wl,-headerpad,0x1000`)"

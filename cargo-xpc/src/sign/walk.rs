@@ -16,6 +16,8 @@ use crate::macho::{Content, FileKind, MachError, MachFile, MachProblem, sniff};
 
 /// No app nests its bundles this deep.
 pub(super) const MAX_DEPTH: usize = 32;
+/// Nor its folders: a path has room for more than a stack has.
+pub(super) const MAX_FOLDERS: usize = 256;
 
 /// One bundle, i.e. one `CodeResources` and one main executable.
 #[derive(Clone, Debug)]
@@ -198,6 +200,9 @@ impl Walk<'_> {
 
     /// Seals a folder's contents. With `settled` the code in it has its signatures already, from a bundle of its own.
     fn folder(&mut self, open: &mut Open, folder: &Utf8Path, settled: bool) -> Result<(), SignError> {
+        if folder.components().count() > MAX_FOLDERS {
+            return Err(SignError::TooManyFolders(self.shown(&folder.components().take(4).collect::<Utf8PathBuf>())));
+        }
         for (file_name, kind) in self.list(folder)? {
             let path = folder.join(&file_name);
             let name = open.name_of(&path);

@@ -234,16 +234,22 @@ impl Chain {
         self.certificates.last().filter(|_| self.is_complete)
     }
 
-    /// What in the chain may not be used for `usage` at the time given.
-    pub(super) fn problems(&self, usage: ObjectIdentifier, at: Option<i64>) -> Vec<String> {
+    /// Which certificates were not valid at the time given.
+    pub(super) fn out_of_time(&self, at: i64) -> Vec<String> {
         let mut problems = Vec::new();
         for certificate in &self.certificates {
             let (from, to) = certificate.validity();
-            if let Some(at) = at.filter(|at| !(from..=to).contains(at)) {
+            if !(from..=to).contains(&at) {
                 let (from, to, at) = (time::iso(from), time::iso(to), time::iso(at));
                 problems.push(format!("`{}` is valid from {from} to {to}, and was used at {at}", certificate.name()));
             }
         }
+        problems
+    }
+
+    /// What in the chain may not be used for `usage`.
+    pub(super) fn problems(&self, usage: ObjectIdentifier) -> Vec<String> {
+        let mut problems = Vec::new();
         for (below, issuer) in self.certificates.iter().skip(1).enumerate() {
             match issuer.decoded::<BasicConstraints>("2.5.29.19") {
                 Some(Ok(constraints)) if constraints.ca => {
@@ -363,15 +369,15 @@ pub(super) mod tests {
     fn purposes_and_dates_are_judged() {
         let (chain, _) = Chain::build(Certificate::parse(IDENTITY).unwrap(), &[]);
         let (from, to) = chain.certificates[0].validity();
-        assert!(chain.problems(CODE_SIGNING, None).is_empty());
+        assert!(chain.problems(CODE_SIGNING).is_empty());
         for (at, ok) in [(from, true), (to, true), (from - 1, false), (to + 1, false)] {
-            assert_eq!(chain.problems(CODE_SIGNING, Some(at)).is_empty(), ok, "{at}");
+            assert_eq!(chain.out_of_time(at).is_empty(), ok, "{at}");
         }
-        assert!(chain.problems(TIME_STAMPING, None)[0].contains("is no certificate for signing time stamps"));
+        assert!(chain.problems(TIME_STAMPING)[0].contains("is no certificate for signing time stamps"));
         // Its extensions allow it no certificates below it, though it calls itself an authority.
         let below = apple(apple_codesign::KnownCertificate::DeveloperIdG1);
         let chain = Chain { certificates: vec![below, chain.certificates[0].clone()], is_complete: true };
-        let problems = chain.problems(CODE_SIGNING, None);
+        let problems = chain.problems(CODE_SIGNING);
         let expected = "the key of `Third Party (THIRDPARTY)` is not for signing certificates";
         assert!(problems.iter().any(|problem| problem == expected), "{problems:?}");
     }

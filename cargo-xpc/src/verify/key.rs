@@ -2,8 +2,8 @@
 
 use der::asn1::ObjectIdentifier;
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
-use rsa::pkcs1::DecodeRsaPublicKey as _;
-use rsa::{Pkcs1v15Sign, RsaPublicKey};
+use rsa::pkcs1::der::Decode as _;
+use rsa::{BigUint, Pkcs1v15Sign, RsaPublicKey};
 use sha1::{Digest as _, Sha1};
 use sha2::{Sha256, Sha384, Sha512};
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
@@ -68,6 +68,16 @@ impl Hash {
     }
 }
 
+/// Bits of the largest key that is calculated with: what a signature costs grows with the cube of it.
+const MAX_RSA: usize = 16_384;
+
+/// The crate's own reader stops at 4096 bits, which macOS does not.
+fn rsa_key(bytes: &[u8]) -> Option<RsaPublicKey> {
+    let key = rsa::pkcs1::RsaPublicKey::from_der(bytes).ok()?;
+    let number = |it: rsa::pkcs1::UintRef<'_>| BigUint::from_bytes_be(it.as_bytes());
+    RsaPublicKey::new_with_max_size(number(key.modulus), number(key.public_exponent), MAX_RSA).ok()
+}
+
 /// Whether `signature` is over `message` and by `key`. `hash` is for algorithms that do not name one, as CMS allows.
 pub(super) fn verify(
     key: &SubjectPublicKeyInfoOwned,
@@ -83,7 +93,7 @@ pub(super) fn verify(
     let digest = hash.digest(message);
     let Some(bytes) = key.subject_public_key.as_bytes() else { return Held::Broken };
     let holds = match key.algorithm.oid {
-        RSA => RsaPublicKey::from_pkcs1_der(bytes).is_ok_and(|key| {
+        RSA => rsa_key(bytes).is_some_and(|key| {
             let scheme = match hash {
                 Hash::Sha1 => Pkcs1v15Sign::new::<Sha1>(),
                 Hash::Sha256 => Pkcs1v15Sign::new::<Sha256>(),

@@ -234,7 +234,7 @@ fn flips(name: &str, bytes: &[u8], file: &MachFile, changes: &mut Vec<Change>) {
 }
 
 /// Where each load command of a 64-bit image of this byte order stands in the file.
-fn commands(bytes: &[u8], slice: &Slice) -> Vec<std::ops::Range<usize>> {
+pub fn commands(bytes: &[u8], slice: &Slice) -> Vec<std::ops::Range<usize>> {
     let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
     let count = word(slice.range.start + 16);
     let mut at = slice.range.start + 32;

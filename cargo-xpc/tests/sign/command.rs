@@ -16,7 +16,12 @@ pub fn command(app: &App, args: &[&str]) -> Command {
 
 pub fn run(app: &App, args: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command(app, args).output().unwrap();
-    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    let stderr = String::from_utf8(stderr).unwrap();
+    (
+        status.code().unwrap_or_else(|| panic!("{args:?}: {status}: {stderr}")),
+        String::from_utf8(stdout).unwrap(),
+        stderr,
+    )
 }
 
 /// Nothing but the bundle stands in its folder.

@@ -9,6 +9,7 @@ mod every_change;
 mod fixture;
 mod gaps;
 mod hostile;
+mod hostile_bundles;
 mod identity;
 mod inspecting;
 mod judge;

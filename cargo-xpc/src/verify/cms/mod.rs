@@ -82,11 +82,15 @@ pub(super) fn read(bytes: &[u8], directories: &[(&CodeDirectory, &[u8])]) -> Res
     }
     let signing_time = message.signed(SIGNING_TIME).and_then(<[Any]>::first).and_then(instant);
     let at = stamp.as_ref().map(|stamp| stamp.seconds).or(signing_time);
-    for problem in broken.into_iter().chain(chain.problems(CODE_SIGNING, at)) {
+    for problem in broken.into_iter().chain(chain.problems(CODE_SIGNING)) {
         find(What::CertificateUnsound, "", problem);
     }
     // Nothing covers what stands outside of the signed attributes, and macOS takes certificates as hints.
     let mut warn = |what, expected: &str, found| remark(Severity::Warning, what, expected, found);
+    // As codesign has it, unless it is told to mind the dates.
+    for problem in at.iter().flat_map(|at| chain.out_of_time(*at)) {
+        warn(What::CertificateOutOfTime, "", problem);
+    }
     for name in message.unused(&chain) {
         warn(What::CertificateUnused, "", name);
     }

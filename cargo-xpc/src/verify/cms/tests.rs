@@ -68,7 +68,8 @@ fn what_does_not_hold_is_found() {
         let found = kinds(message);
         assert!(found.len() == 1 && found[0].0 == what && found[0].1.contains(text), "{found:?}");
     };
-    only(message!("expired"), What::CertificateUnsound, "`Expired` is valid from 2020-01-01T00:00:00Z to 2024-01-01");
+    only(message!("expired"), What::CertificateOutOfTime, "`Expired` is valid from 2020-01-01T00:00:00Z to 2024-01-01");
+    assert_eq!(judge(message!("expired")).unwrap().remarks[0].severity, Severity::Warning);
     only(message!("other-usage"), What::CertificateUnsound, "`Clock` is no certificate for signing code");
     only(
         message!("no-authority"),

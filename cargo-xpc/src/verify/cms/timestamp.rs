@@ -52,7 +52,8 @@ fn stamp(token: &[u8], signature: &[u8]) -> Result<Stamp, String> {
     }
     let leaf = chain.certificates.first().ok_or("its signer's certificate is not in it")?;
     problems.extend(token.problems(leaf, &content)?);
-    problems.extend(chain.problems(TIME_STAMPING, Some(seconds)));
+    problems.extend(chain.out_of_time(seconds));
+    problems.extend(chain.problems(TIME_STAMPING));
     let info = Timestamp {
         time: time::iso(seconds),
         authority: leaf.name(),
