@@ -202,6 +202,8 @@ fn ten_thousand_folders_within_each_other_are_refused() {
 #[test]
 fn ten_thousand_bundles_beside_each_other_are_read() {
     let app = App::bare(TOOL_INTEL);
+    // With a seal, so that reading back enters what was added.
+    app.sign(&SignRequest::default());
     for number in 0..10_000 {
         let contents = app.path(&format!("XPCServices/s{number}.xpc/Contents"));
         info(&contents.join("Info.plist"), "demo", &format!("com.example.demo.s{number}"), "XPC!");
