@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod env;
+mod fuzz;
 mod stages;
 mod test;
 
@@ -12,6 +13,8 @@ const USAGE: &str = "\
 cargo xtask demo           make an app with a service in a temporary folder, bundle it, run it
 cargo xtask test [STAGE…]  set up what the tests need and run all of them, or the stages named
 cargo xtask bench [NAME…]  measure against peers, in an optimised build
+cargo xtask fuzz [TARGET] [SECONDS]
+                           search for inputs that break a parser, 20 seconds a target if not told otherwise
 cargo xtask setup          only set up what the tests need, in target/xtask
 
 Stages: ";
@@ -23,6 +26,7 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(),
         ["setup"] => test::setup(),
         ["bench", words @ ..] => bench::run(words),
+        ["fuzz", words @ ..] => fuzz::run(words),
         ["test", stages @ ..] => test::run(stages),
         _ => {
             eprintln!("{USAGE}{}", test::names().join(", "));

@@ -9,7 +9,7 @@ type Stage = (&'static str, fn() -> Outcome);
 
 const SETUP: [Stage; 3] =
     [("rust", stages::rust), ("python", stages::python), ("apple-bundles", stages::apple_bundles)];
-const TESTS: [Stage; 9] = [
+const TESTS: [Stage; 11] = [
     ("fmt", stages::fmt),
     ("clippy", stages::clippy),
     ("doc", stages::doc),
@@ -17,6 +17,8 @@ const TESTS: [Stage; 9] = [
     ("whole-way", stages::whole_way),
     ("demo", stages::demo),
     ("sanitize", stages::sanitize),
+    ("fuzz", crate::fuzz::stage),
+    ("miri", stages::miri),
     ("msrv", stages::msrv),
     ("deny", stages::deny),
 ];
