@@ -100,8 +100,12 @@ fn new_line(f: &mut Formatter<'_>, depth: usize) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Array, Dictionary, ErrorValue, Fd, Object, SharedMemory};
+    use crate::{Array, Dictionary};
+    #[cfg(not(miri))]
+    use crate::{ErrorValue, Fd, Object, SharedMemory};
 
+    // Miri knows no memfd.
+    #[cfg(not(miri))]
     #[test]
     fn values_beside_the_bytes_have_descriptions_too() {
         let memory = SharedMemory::new(4096).unwrap();

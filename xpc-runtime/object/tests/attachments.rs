@@ -1,5 +1,8 @@
 //! Values that travel beside the bytes.
 
+// Miri knows no memfd.
+#![cfg(not(miri))]
+
 use std::collections::VecDeque;
 use std::fs::File;
 

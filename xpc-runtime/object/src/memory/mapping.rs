@@ -235,7 +235,7 @@ mod tests {
     /// Aligned, and not a whole number of words.
     fn mapping(len: usize) -> Mapping {
         let words = vec![0_u64; len.div_ceil(8)].leak();
-        let start = NonNull::from(&mut words[0]).cast();
+        let start = NonNull::new(words.as_mut_ptr()).unwrap().cast();
         /// The words, given back when the mapping goes.
         struct Owner(NonNull<u64>, usize);
         // SAFETY: the only owner of this memory.

@@ -90,7 +90,8 @@ impl From<Memfd> for SharedMemory {
     }
 }
 
-#[cfg(test)]
+// Miri knows no memfd.
+#[cfg(all(test, not(miri)))]
 mod tests {
     use std::fs::File;
 
