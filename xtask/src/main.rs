@@ -1,6 +1,7 @@
 //! What a developer or CI runs.
 
 mod bench;
+mod conformance;
 mod demo;
 mod env;
 mod stages;
@@ -12,6 +13,7 @@ const USAGE: &str = "\
 cargo xtask demo           make an app with a service in a temporary folder, bundle it, run it
 cargo xtask test [STAGE…]  set up what the tests need and run all of them, or the stages named
 cargo xtask bench [NAME…]  measure against peers, in an optimised build
+cargo xtask docs           write the parts of the documentation that follow from the code
 cargo xtask setup          only set up what the tests need, in target/xtask
 
 Stages: ";
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     let done = match args.as_slice() {
         ["demo"] => demo::run(),
         ["setup"] => test::setup(),
+        ["docs"] => conformance::write(),
         ["bench", words @ ..] => bench::run(words),
         ["test", stages @ ..] => test::run(stages),
         _ => {
