@@ -9,7 +9,7 @@ type Stage = (&'static str, fn() -> Outcome);
 
 const SETUP: [Stage; 3] =
     [("rust", stages::rust), ("python", stages::python), ("apple-bundles", stages::apple_bundles)];
-const TESTS: [Stage; 10] = [
+const TESTS: [Stage; 12] = [
     ("fmt", stages::fmt),
     ("clippy", stages::clippy),
     ("doc", stages::doc),
@@ -18,6 +18,8 @@ const TESTS: [Stage; 10] = [
     ("demo", stages::demo),
     ("conformance", stages::conformance),
     ("sanitize", stages::sanitize),
+    ("fuzz", crate::fuzz::stage),
+    ("miri", stages::miri),
     ("msrv", stages::msrv),
     ("deny", stages::deny),
 ];
