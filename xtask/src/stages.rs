@@ -182,6 +182,12 @@ pub fn whole_way() -> Outcome {
     run(&mut with_peers(&["test", "--locked", "--package", "integration-tests", "--no-fail-fast"]))
 }
 
+/// One test for each rule of XPC, out of a bundle that the tool made; and the table of them in the documentation.
+pub fn conformance() -> Outcome {
+    run(&mut crate::conformance::app(&[])?)?;
+    crate::conformance::compare()
+}
+
 /// What the README promises.
 pub fn demo() -> Outcome {
     crate::demo::run()
