@@ -14,15 +14,15 @@ use std::time::Instant;
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, Shutdown, shutdown};
 
 use super::end::Outcome;
 use super::outbox::{Barrier, Item, Outbox};
 use super::reader::Reader;
 use super::suspension::Held;
 use super::{Connection, Event, Handler, Inactive, WeakConnection};
-use crate::credentials::{Credentials, receive_with_credentials};
-use crate::frame::{self, HELLO, Kind};
+use crate::credentials::{Credentials, receive_message};
+use crate::frame::{self, HELLO, Kind, Outgoing};
 use crate::reactor::{Job, Source, reactor};
 use crate::slot::{self, Slot};
 use crate::testing::Faults;
@@ -133,8 +133,11 @@ impl Core {
     /// connects writes them before it hands the socket over, so there is nothing to wait for.
     pub(crate) fn accept(socket: OwnedFd) -> Option<Inactive> {
         let mut hello = [0; frame::HELLO_BYTES];
-        let (read, credentials) = receive_with_credentials(&socket, &mut hello, RecvFlags::DONTWAIT).ok()?;
-        let credentials = credentials?;
+        let received = receive_message(&socket, &mut hello, RecvFlags::DONTWAIT).ok()?;
+        let (read, credentials) = (received.read, received.credentials?);
+        if received.cut || !received.descriptors.is_empty() {
+            return None;
+        }
         if hello[..read] != frame::control(Kind::Hello, 0, &HELLO) {
             return None;
         }
@@ -205,14 +208,14 @@ impl Core {
     }
 
     /// Queues a frame that awaits no reply.
-    pub(super) fn push(self: &Arc<Self>, frame: Vec<u8>, patience: Patience) -> Result<(), Error> {
+    pub(super) fn push(self: &Arc<Self>, frame: Outgoing, patience: Patience) -> Result<(), Error> {
         let state = self.lock_for_sending(patience)?;
         self.enqueue(state, frame);
         Ok(())
     }
 
     /// Queues a reply, which belongs to the link that its request came over and to no later one.
-    pub(crate) fn push_to_link(self: &Arc<Self>, token: u64, frame: Vec<u8>) {
+    pub(crate) fn push_to_link(self: &Arc<Self>, token: u64, frame: Outgoing) {
         let state = lock(&self.state);
         if state.link.as_ref().is_some_and(|link| link.token == token) {
             self.enqueue(state, frame);
@@ -223,7 +226,7 @@ impl Core {
     /// [`lead`](Self::lead).
     pub(super) fn push_request(
         self: &Arc<Self>,
-        mut frame: Vec<u8>,
+        mut frame: Outgoing,
         slot: Arc<Slot>,
         may_lead: bool,
         patience: Patience,
@@ -244,7 +247,7 @@ impl Core {
             self.kick(&state);
             self.arm(&mut state);
         }
-        frame::set_number(&mut frame, number);
+        frame::set_number(&mut frame.bytes, number);
         self.enqueue(state, frame);
         Ok((number, leads))
     }
@@ -328,7 +331,7 @@ impl Core {
         Ok(link)
     }
 
-    fn enqueue(self: &Arc<Self>, mut state: MutexGuard<'_, State>, frame: Vec<u8>) {
+    fn enqueue(self: &Arc<Self>, mut state: MutexGuard<'_, State>, frame: Outgoing) {
         state.outbox.push(Item::Frame(frame));
         let state = self.flush(state);
         if matches!(state.phase, Phase::Closing) {
@@ -347,7 +350,7 @@ impl Core {
             if state.link.is_none() && state.outbox.has_frame() {
                 break;
             }
-            let frame = match state.outbox.pop() {
+            let mut frame = match state.outbox.pop() {
                 None => break,
                 Some(Item::Frame(frame)) => frame,
                 Some(Item::Barrier(barrier)) => {
@@ -360,14 +363,14 @@ impl Core {
             state.writer = Writer::Busy;
             let start = state.outbox.sent;
             drop(state);
-            let result = socket::send(&link.socket, &frame[start..]);
+            let result = socket::send_frame(&link.socket, &frame.bytes[start..], &mut frame.descriptors);
             state = lock(&self.state);
             if state.link.as_ref().is_none_or(|current| current.token != link.token) {
                 // The frame's link ended meanwhile; what is in the outbox now is for the next one.
                 continue;
             }
             match result {
-                Ok(sent) if start + sent == frame.len() => state.outbox.left(&frame),
+                Ok(sent) if start + sent == frame.bytes.len() => state.outbox.left(&frame),
                 Ok(sent) => {
                     state.outbox.sent = start + sent;
                     state.outbox.put_back(frame);
@@ -378,8 +381,12 @@ impl Core {
                     self.arm(&mut state);
                     return self.wake_senders(state);
                 }
-                // The peer is gone: whoever reads the socket finds out, and says so.
-                Err(_) => state.outbox.discard_frames(),
+                // The peer is gone, or the kernel takes no more descriptors on their way: whoever reads the socket finds
+                // out, and says so.
+                Err(_) => {
+                    let _ = shutdown(&link.socket, Shutdown::Both);
+                    state.outbox.discard_frames();
+                }
             }
         }
         state.writer = Writer::Idle;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
-use crate::frame;
+use crate::frame::{self, Outgoing};
 
 /// How much may wait in one connection, for each direction: to be sent, and to be handled.
 ///
@@ -25,7 +25,7 @@ impl Default for Budget {
 pub(super) type Barrier = Box<dyn FnOnce() + Send>;
 
 pub(super) enum Item {
-    Frame(Vec<u8>),
+    Frame(Outgoing),
     /// Runs when all before it has left.
     Barrier(Barrier),
 }
@@ -65,9 +65,9 @@ impl Outbox {
 
     pub fn push(&mut self, item: Item) {
         if let Item::Frame(frame) = &item {
-            self.bytes += frame.len();
-            if frame::is_reply(frame) {
-                self.reply_bytes += frame.len();
+            self.bytes += frame.bytes.len();
+            if frame::is_reply(&frame.bytes) {
+                self.reply_bytes += frame.bytes.len();
             }
         }
         self.items.push_back(item);
@@ -79,16 +79,16 @@ impl Outbox {
         self.items.pop_front()
     }
 
-    pub fn put_back(&mut self, frame: Vec<u8>) {
+    pub fn put_back(&mut self, frame: Outgoing) {
         self.items.push_front(Item::Frame(frame));
     }
 
     /// The frame that was taken out last has left as a whole.
-    pub fn left(&mut self, frame: &[u8]) {
+    pub fn left(&mut self, frame: &Outgoing) {
         self.sent = 0;
-        self.bytes -= frame.len();
-        if frame::is_reply(frame) {
-            self.reply_bytes -= frame.len();
+        self.bytes -= frame.bytes.len();
+        if frame::is_reply(&frame.bytes) {
+            self.reply_bytes -= frame.bytes.len();
         }
     }
 
@@ -120,7 +120,7 @@ mod tests {
         Outbox { budget: Budget { bytes }, ..Outbox::default() }
     }
 
-    fn pop(outbox: &mut Outbox) -> Vec<u8> {
+    fn pop(outbox: &mut Outbox) -> Outgoing {
         match outbox.pop() {
             Some(Item::Frame(frame)) => frame,
             _ => panic!("no frame"),
@@ -134,7 +134,7 @@ mod tests {
         outbox.budget.bytes = 40;
         for full in [false, false, true] {
             assert!(!outbox.is_full());
-            outbox.push(Item::Frame(control(Kind::Message, 0, &[])));
+            outbox.push(Item::Frame(control(Kind::Message, 0, &[]).into()));
             assert_eq!(outbox.is_full(), full);
         }
         let frame = pop(&mut outbox);
@@ -147,10 +147,10 @@ mod tests {
     fn waiters_are_woken_once_half_is_free_and_replies_count_apart() {
         let mut outbox = outbox(32);
         outbox.wait_for_room(Waker::noop());
-        outbox.push(Item::Frame(control(Kind::Message, 0, &[])));
-        outbox.push(Item::Frame(control(Kind::Message, 0, &[])));
+        outbox.push(Item::Frame(control(Kind::Message, 0, &[]).into()));
+        outbox.push(Item::Frame(control(Kind::Message, 0, &[]).into()));
         assert!(outbox.is_full() && !outbox.replies_pile_up());
-        outbox.push(Item::Frame(control(Kind::NoReply, 7, &[0; 16])));
+        outbox.push(Item::Frame(control(Kind::NoReply, 7, &[0; 16]).into()));
         assert!(outbox.replies_pile_up());
         for woken in [0, 0, 1] {
             let frame = pop(&mut outbox);
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn barriers_outlive_what_is_discarded() {
         let mut outbox = outbox(1);
-        outbox.push(Item::Frame(control(Kind::Reply, 1, &[1, 2, 3])));
+        outbox.push(Item::Frame(control(Kind::Reply, 1, &[1, 2, 3]).into()));
         outbox.push(Item::Barrier(Box::new(|| {})));
         outbox.discard_frames();
         assert!(!outbox.is_full() && !outbox.has_frame() && !outbox.replies_pile_up());

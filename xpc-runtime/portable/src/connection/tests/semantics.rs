@@ -27,11 +27,11 @@ fn inactive() -> (Inactive, OwnedFd) {
 }
 
 fn request(peer: &OwnedFd, number: u64) {
-    write(peer, &frame::message(Kind::Request, number, &body(number)).unwrap());
+    write(peer, &frame::message(Kind::Request, number, &body(number)).unwrap().bytes);
 }
 
 fn reply(peer: &OwnedFd, number: u64) {
-    write(peer, &frame::message(Kind::Reply, number, &body(number)).unwrap());
+    write(peer, &frame::message(Kind::Reply, number, &body(number)).unwrap().bytes);
 }
 
 /// Whether nothing has arrived here. What the other side would have done by itself it has done by the time that a
@@ -56,7 +56,7 @@ fn a_suspended_connection_neither_sends_nor_delivers() {
     connection.send(&body(1)).unwrap();
     let after = connection.send_with_reply(&body(2));
     reply(&peer, number);
-    write(&peer, &frame::message(Kind::Message, 0, &body(3)).unwrap());
+    write(&peer, &frame::message(Kind::Message, 0, &body(3)).unwrap().bytes);
     assert!(nothing_arrives(&peer));
     drop(second);
     assert!(nothing_arrives(&peer), "one suspension is left");
@@ -101,7 +101,7 @@ fn a_blocking_caller_that_reads_does_not_deliver_to_a_suspended_connection() {
     });
     let Frame::Request(number, _) = read_frame(&peer) else { panic!("not a request") };
     let suspension = connection.suspend();
-    write(&peer, &frame::message(Kind::Message, 0, &body(9)).unwrap());
+    write(&peer, &frame::message(Kind::Message, 0, &body(9)).unwrap().bytes);
     reply(&peer, number);
     assert!(nothing_arrives(&peer));
     assert!(matches!(results.try_recv(), Err(TryRecvError::Empty)) && events.try_recv().is_err());
@@ -137,7 +137,7 @@ fn a_suspended_connection_can_be_cancelled_and_dropped() {
 fn the_end_of_the_peer_waits_for_a_suspended_connection() {
     let (connection, events, peer) = accepted();
     let suspension = connection.suspend();
-    write(&peer, &frame::message(Kind::Message, 0, &body(1)).unwrap());
+    write(&peer, &frame::message(Kind::Message, 0, &body(1)).unwrap().bytes);
     drop(peer);
     let (_bystander, _events, other) = accepted();
     assert!(nothing_arrives(&other));
@@ -285,7 +285,7 @@ fn waiting_for_room_inside_the_own_handler_is_an_error() {
             sender.send(connection.send_blocking(&body(2))).unwrap();
         }
     }));
-    write(&peer, &frame::message(Kind::Message, 0, &body(0)).unwrap());
+    write(&peer, &frame::message(Kind::Message, 0, &body(0)).unwrap().bytes);
     assert_eq!(results.recv().unwrap(), Ok(()));
     assert_eq!(results.recv().unwrap(), Err(Error::WouldDeadlock));
 }
