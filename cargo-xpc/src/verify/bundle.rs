@@ -37,6 +37,7 @@ const SIGNATURE_FILES: [&str; 7] = [
 /// The walk, and what it leaves to be done.
 pub(super) struct Verifier<'a> {
     root: &'a Utf8Path,
+    opened: open::Root,
     steps: Vec<Step>,
     jobs: Vec<Job>,
 }
@@ -72,13 +73,13 @@ pub(super) fn is_inside(executable: &Utf8Path) -> std::io::Result<bool> {
 }
 
 impl<'a> Verifier<'a> {
-    pub(super) fn new(root: &'a Utf8Path) -> Self {
-        Self { root, steps: Vec::new(), jobs: Vec::new() }
+    pub(super) fn new(root: &'a Utf8Path) -> Result<Self, VerifyError> {
+        Ok(Self { root, opened: open::Root::open(root)?, steps: Vec::new(), jobs: Vec::new() })
     }
 
     /// Does what the walk left to be done, and judges the code of the bundle asked about under `requirement`.
     pub(super) fn finish(self, main: Code, requirement: Option<&Requirement>) -> Result<Report, VerifyError> {
-        let done: Result<Vec<Done>, VerifyError> = self.jobs.par_iter().map(|job| job.run(self.root)).collect();
+        let done: Result<Vec<Done>, VerifyError> = self.jobs.par_iter().map(|job| job.run(&self.opened)).collect();
         let mut done = done?;
         let mut report = Report { bundle: self.root.to_owned(), ..Report::default() };
         for step in self.steps {
@@ -139,7 +140,7 @@ impl<'a> Verifier<'a> {
                 }
             }
             if is_file(&anatomy.code_resources())? {
-                seal = Some(open::read(self.root, &signature.join("CodeResources"))?);
+                seal = Some(self.opened.read(&signature.join("CodeResources"))?);
             }
         }
         let executable = anatomy.executable();
