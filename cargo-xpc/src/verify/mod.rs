@@ -116,9 +116,10 @@ pub fn verify_against(root: &Utf8Path, requirement: Option<&Requirement>) -> Res
             Content::Other => {}
         }
     }
-    let mut verifier = bundle::Verifier::new(root)?;
-    let main = if let Some(versions) = Versions::find(root)? {
-        verifier.framework(Utf8Path::new(""), &versions, 0)?
+    let (verifier, main) = if let Some(versions) = Versions::find(root)? {
+        let mut verifier = bundle::Verifier::new(root)?;
+        let main = verifier.framework(Utf8Path::new(""), &versions, 0)?;
+        (verifier, main)
     } else {
         let anatomy = Anatomy::read(root)?;
         if let Some(executable) = anatomy.executable()
@@ -128,7 +129,9 @@ pub fn verify_against(root: &Utf8Path, requirement: Option<&Requirement>) -> Res
         {
             return Ok(Report { bundle: root.to_owned(), elf: Some(machine), ..Report::default() });
         }
-        verifier.bundle(Utf8Path::new(""), &anatomy, 0)?
+        let mut verifier = bundle::Verifier::new(root)?;
+        let main = verifier.bundle(Utf8Path::new(""), &anatomy, 0)?;
+        (verifier, main)
     };
     verifier.finish(main, requirement)
 }
