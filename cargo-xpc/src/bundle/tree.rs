@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err::os::unix::fs::OpenOptionsExt as _;
+use rayon::prelude::*;
 use rustix::fs::OFlags;
 use walkdir::WalkDir;
 
@@ -41,7 +42,7 @@ fn populate(
     to: &Utf8Path,
     put: fn(&Utf8Path, &Utf8Path) -> Result<(), StagingError>,
 ) -> Result<Vec<Utf8PathBuf>, StagingError> {
-    let mut litter = Vec::new();
+    let (mut litter, mut files) = (Vec::new(), Vec::new());
     let mut walk = WalkDir::new(from).sort_by_file_name().into_iter();
     while let Some(entry) = walk.next() {
         let entry = entry.map_err(|e| {
@@ -63,11 +64,14 @@ fn populate(
         } else if kind.is_symlink() {
             copy_symlink(path, &target)?;
         } else if kind.is_file() {
-            put(path, &target)?;
+            files.push((path.to_owned(), target));
         } else {
             return Err(StagingError::SpecialFile(path.to_owned()));
         }
     }
+    // No file waits for another; the error is that of the first in order, as if one came after the other.
+    let done: Vec<_> = files.par_iter().map(|(from, to)| put(from, to)).collect();
+    done.into_iter().collect::<Result<(), _>>()?;
     Ok(litter)
 }
 

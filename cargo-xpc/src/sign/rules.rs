@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use apple_codesign::{CodeResources, CodeResourcesRule};
 use regex::Regex;
 
 /// What a rule says about the paths it matches.
@@ -24,6 +25,7 @@ pub(super) struct Rule {
 pub(super) struct RuleSet {
     first: Vec<(Rule, Regex)>,
     second: Vec<(Rule, Regex)>,
+    blank: CodeResources,
 }
 
 const fn rule(pattern: &'static str) -> Rule {
@@ -93,9 +95,8 @@ const SECOND_WITHOUT: [Rule; 10] = [
 ];
 
 static WITH_RESOURCES: LazyLock<RuleSet> =
-    LazyLock::new(|| RuleSet { first: compile(&FIRST_WITH_RESOURCES), second: compile(&SECOND_WITH_RESOURCES) });
-static WITHOUT_RESOURCES: LazyLock<RuleSet> =
-    LazyLock::new(|| RuleSet { first: compile(&FIRST_WITHOUT), second: compile(&SECOND_WITHOUT) });
+    LazyLock::new(|| RuleSet::new(&FIRST_WITH_RESOURCES, &SECOND_WITH_RESOURCES));
+static WITHOUT_RESOURCES: LazyLock<RuleSet> = LazyLock::new(|| RuleSet::new(&FIRST_WITHOUT, &SECOND_WITHOUT));
 
 /// Heaviest first; among equals the order above stays.
 fn compile(rules: &[Rule]) -> Vec<(Rule, Regex)> {
@@ -108,6 +109,13 @@ fn compile(rules: &[Rule]) -> Vec<(Rule, Regex)> {
 }
 
 impl RuleSet {
+    fn new(first: &[Rule], second: &[Rule]) -> Self {
+        let mut blank = CodeResources::default();
+        first.iter().for_each(|rule| blank.add_rule(translate(rule)));
+        second.iter().for_each(|rule| blank.add_rule2(translate(rule)));
+        Self { first: compile(first), second: compile(second), blank }
+    }
+
     /// The rules for a bundle, by whether it can have a `Resources` folder.
     pub(super) fn of(has_resources: bool) -> &'static Self {
         if has_resources { &WITH_RESOURCES } else { &WITHOUT_RESOURCES }
@@ -123,10 +131,19 @@ impl RuleSet {
         decide(&self.second, name).unwrap_or(rule("^.*"))
     }
 
-    /// All rules, to be written into the seal: the first version's, then the second's.
-    pub(super) fn all(&self) -> (impl Iterator<Item = Rule>, impl Iterator<Item = Rule>) {
-        (self.first.iter().map(|(rule, _)| *rule), self.second.iter().map(|(rule, _)| *rule))
+    /// A seal that states the rules, and seals nothing yet.
+    pub(super) fn blank_seal(&self) -> CodeResources {
+        self.blank.clone()
     }
+}
+
+fn translate(rule: &Rule) -> CodeResourcesRule {
+    let mut translated = CodeResourcesRule::new(rule.pattern).expect("the patterns of this table are valid");
+    translated.nested = rule.nested;
+    translated.omit = rule.omit;
+    translated.optional = rule.optional;
+    translated.weight = rule.weight;
+    translated
 }
 
 fn decide(rules: &[(Rule, Regex)], name: &str) -> Option<Rule> {

@@ -3,14 +3,13 @@
 use std::io::Read as _;
 
 use apple_codesign::cryptography::{Digest as CodeDigest, MultiDigest};
-use apple_codesign::{AppleCodesignError, CodeResources, CodeResourcesRule, FilesFlavor, SignedMachOInfo};
+use apple_codesign::{AppleCodesignError, FilesFlavor, SignedMachOInfo};
 use camino::Utf8Path;
 use rayon::prelude::*;
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
 
 use super::SignError;
-use super::rules::Rule;
 use super::walk::{Entry, EntryKind, Node, Required};
 
 /// The seal of a bundle, given the signatures that its nested code has got by now, by the path of the executable.
@@ -20,14 +19,7 @@ pub(super) fn seal<'a>(
     signed: impl Fn(&Utf8Path) -> Option<&'a SignedMachOInfo>,
 ) -> Result<Vec<u8>, SignError> {
     let failed = |source| SignError::signer(&node.path, source);
-    let mut seal = CodeResources::default();
-    let (first, second) = node.rules.all();
-    for rule in first {
-        seal.add_rule(translate(rule).map_err(|source| failed(*source))?);
-    }
-    for rule in second {
-        seal.add_rule2(translate(rule).map_err(|source| failed(*source))?);
-    }
+    let mut seal = node.rules.blank_seal();
     let second_flavor = if node.machine.needs_sha1 { FilesFlavor::Rules2WithSha1 } else { FilesFlavor::Rules2 };
     // Hashing is nearly all of the work, and no file's hash waits for another's.
     let hashes: Vec<Option<Hashes>> =
@@ -58,15 +50,6 @@ pub(super) fn seal<'a>(
     Ok(bytes)
 }
 
-fn translate(rule: Rule) -> Result<CodeResourcesRule, Box<AppleCodesignError>> {
-    let mut translated = CodeResourcesRule::new(rule.pattern)?;
-    translated.nested = rule.nested;
-    translated.omit = rule.omit;
-    translated.optional = rule.optional;
-    translated.weight = rule.weight;
-    Ok(translated)
-}
-
 /// Both hashes of a file, made while it is read once.
 struct Hashes {
     sha1: Vec<u8>,
@@ -85,14 +68,22 @@ impl Hashes {
     }
 
     fn of(path: &Utf8Path) -> Result<Self, SignError> {
+        const READ: usize = 64 * 1024;
         let mut file = fs_err::File::open(path)?;
+        // A small file fits, with a byte to spare by which its end is seen.
+        let size = usize::try_from(file.metadata()?.len()).unwrap_or(READ);
+        let mut buffer = vec![0; size.saturating_add(1).min(READ)];
         let (mut sha1, mut sha256) = (Sha1::new(), Sha256::new());
-        let mut buffer = vec![0; 256 * 1024];
         loop {
             let read = file.read(&mut buffer)?;
-            let Some(chunk) = buffer.get(..read).filter(|chunk| !chunk.is_empty()) else { break };
-            sha1.update(chunk);
-            sha256.update(chunk);
+            // In turns as small as a block: neither hash waits for the other, and a processor can do both at once.
+            for block in buffer.get(..read).unwrap_or_default().chunks(64) {
+                sha1.update(block);
+                sha256.update(block);
+            }
+            if read == 0 || (buffer.len() < READ && read < buffer.len()) {
+                break;
+            }
         }
         Ok(Self { sha1: sha1.finalize().to_vec(), sha256: sha256.finalize().to_vec() })
     }

@@ -6,6 +6,7 @@
 use std::io::Read as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rayon::prelude::*;
 
 use super::machine::{Loose, Machine};
 use super::rules::RuleSet;
@@ -203,7 +204,13 @@ impl Walk<'_> {
         if folder.components().count() > MAX_FOLDERS {
             return Err(SignError::TooManyFolders(self.shown(&folder.components().take(4).collect::<Utf8PathBuf>())));
         }
-        for (file_name, kind) in self.list(folder)? {
+        let list = self.list(folder)?;
+        // Each file is opened for this, and none waits for another.
+        let sniff = |(name, kind): &(String, std::fs::FileType)| {
+            kind.is_file().then(|| self.content_of(&self.root.join(folder).join(name)))
+        };
+        let contents: Vec<_> = list.par_iter().map(sniff).collect();
+        for ((file_name, kind), content) in list.into_iter().zip(contents) {
             let path = folder.join(&file_name);
             let name = open.name_of(&path);
             if ["_CodeSignature", "CodeResources", "_MASReceipt"].contains(&name.as_str()) || path == open.executable {
@@ -228,8 +235,8 @@ impl Walk<'_> {
                 } else {
                     self.folder(open, &path, settled)?;
                 }
-            } else if kind.is_file() {
-                self.file(open, path, name, settled)?;
+            } else if let Some(content) = content {
+                self.file(open, path, name, (content?, settled))?;
             } else {
                 return Err(SignError::SpecialFile(self.shown(&path)));
             }
@@ -237,11 +244,16 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn file(&self, open: &mut Open, path: Utf8PathBuf, name: String, settled: bool) -> Result<(), SignError> {
+    fn file(
+        &self,
+        open: &mut Open,
+        path: Utf8PathBuf,
+        name: String,
+        (content, settled): (Content, bool),
+    ) -> Result<(), SignError> {
         let rule = open.rules.second(&name);
         let first = open.rules.first(&name).filter(|rule| !rule.omit).map(|rule| Required(!rule.optional));
         let absolute = self.root.join(&path);
-        let content = self.content_of(&absolute)?;
         if content == Content::MachO
             && !settled
             && !rule.omit

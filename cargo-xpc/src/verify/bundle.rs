@@ -14,7 +14,7 @@ use super::file::{Done, FileJob, Job, compare};
 use super::open;
 use super::report::{Report, What};
 use super::requirement::{Requirement, Truth};
-use super::rules::may_be_omitted;
+use super::rules::{KnownRules, may_be_omitted};
 use super::seal::{Entry, Seal};
 use crate::anatomy::{Anatomy, Versions, is_allowed_target, is_file, is_folder};
 
@@ -37,6 +37,8 @@ const SIGNATURE_FILES: [&str; 7] = [
 /// The walk, and what it leaves to be done.
 pub(super) struct Verifier<'a> {
     root: &'a Utf8Path,
+    opened: open::Root,
+    rules: KnownRules,
     steps: Vec<Step>,
     jobs: Vec<Job>,
 }
@@ -72,13 +74,19 @@ pub(super) fn is_inside(executable: &Utf8Path) -> std::io::Result<bool> {
 }
 
 impl<'a> Verifier<'a> {
-    pub(super) fn new(root: &'a Utf8Path) -> Self {
-        Self { root, steps: Vec::new(), jobs: Vec::new() }
+    pub(super) fn new(root: &'a Utf8Path) -> Result<Self, VerifyError> {
+        Ok(Self {
+            root,
+            opened: open::Root::open(root)?,
+            rules: KnownRules::default(),
+            steps: Vec::new(),
+            jobs: Vec::new(),
+        })
     }
 
     /// Does what the walk left to be done, and judges the code of the bundle asked about under `requirement`.
     pub(super) fn finish(self, main: Code, requirement: Option<&Requirement>) -> Result<Report, VerifyError> {
-        let done: Result<Vec<Done>, VerifyError> = self.jobs.par_iter().map(|job| job.run(self.root)).collect();
+        let done: Result<Vec<Done>, VerifyError> = self.jobs.par_iter().map(|job| job.run(&self.opened)).collect();
         let mut done = done?;
         let mut report = Report { bundle: self.root.to_owned(), ..Report::default() };
         for step in self.steps {
@@ -139,7 +147,7 @@ impl<'a> Verifier<'a> {
                 }
             }
             if is_file(&anatomy.code_resources())? {
-                seal = Some(open::read(self.root, &signature.join("CodeResources"))?);
+                seal = Some(self.opened.read(&signature.join("CodeResources"))?);
             }
         }
         let executable = anatomy.executable();
@@ -159,7 +167,7 @@ impl<'a> Verifier<'a> {
                 None
             }
         };
-        match seal.as_deref().map(Seal::parse) {
+        match seal.as_deref().map(|seal| Seal::parse(seal, &mut self.rules)) {
             None => self.find(path, What::SealMissing, "", ""),
             Some(Err(why)) => self.find(&signature.join("CodeResources"), What::SealDamaged, "", why),
             Some(Ok(seal)) => {

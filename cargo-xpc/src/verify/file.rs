@@ -4,7 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::VerifyError;
 use super::code::{self, Bound, Identities, Identity, short};
-use super::open::{self, Hashes, Opened};
+use super::open::{Hashes, Root};
 use super::report::{Finding, Report, Severity, Unchecked, What};
 use super::requirement::{Requirement, Truth};
 use super::seal::Entry;
@@ -40,11 +40,11 @@ pub(super) struct Done {
 }
 
 impl Job {
-    pub(super) fn run(&self, root: &Utf8Path) -> Result<Done, VerifyError> {
+    pub(super) fn run(&self, root: &Root) -> Result<Done, VerifyError> {
         let mut done = Done::default();
         match self {
             Self::Executable { path, info, info_bytes, seal } => {
-                let data = open::read(root, path)?;
+                let data = root.read(path)?;
                 let identifier = info.get("CFBundleIdentifier").and_then(plist::Value::as_string);
                 let bound = Bound { info_bytes, info, resources: seal.as_deref(), identifier };
                 done.identities = code::check(&mut done.report, path, &data, Some(&bound));
@@ -56,10 +56,10 @@ impl Job {
 }
 
 impl FileJob {
-    fn run(&self, root: &Utf8Path, report: &mut Report) -> Result<(), VerifyError> {
+    fn run(&self, root: &Root, report: &mut Report) -> Result<(), VerifyError> {
         let Self { path, entry, old, nested, omit, settled } = self;
         let (nested, omit) = (*nested, *omit);
-        let opened = Opened::open(root, path)?;
+        let opened = root.file(path)?;
         let is_macho = opened.sniff() == Content::MachO;
         if nested && !omit && !is_macho {
             report.find(path, What::NotCode, "Mach-O", "something else");

@@ -107,7 +107,7 @@ pub fn verify_against(root: &Utf8Path, requirement: Option<&Requirement>) -> Res
     if is_file(root)? {
         let folder = root.parent().filter(|parent| !parent.as_str().is_empty());
         let name = Utf8Path::new(root.file_name().unwrap_or_default());
-        let opened = open::Opened::open(folder.unwrap_or(Utf8Path::new(".")), name)?;
+        let opened = open::Root::open(folder.unwrap_or(Utf8Path::new(".")))?.file(name)?;
         match opened.sniff() {
             Content::MachO => return Ok(verify_code(root, &opened.read()?, requirement)),
             Content::Elf(machine) => {
@@ -116,19 +116,22 @@ pub fn verify_against(root: &Utf8Path, requirement: Option<&Requirement>) -> Res
             Content::Other => {}
         }
     }
-    let mut verifier = bundle::Verifier::new(root);
-    let main = if let Some(versions) = Versions::find(root)? {
-        verifier.framework(Utf8Path::new(""), &versions, 0)?
+    let (verifier, main) = if let Some(versions) = Versions::find(root)? {
+        let mut verifier = bundle::Verifier::new(root)?;
+        let main = verifier.framework(Utf8Path::new(""), &versions, 0)?;
+        (verifier, main)
     } else {
         let anatomy = Anatomy::read(root)?;
         if let Some(executable) = anatomy.executable()
             && bundle::is_inside(&executable)?
             && let Content::Elf(machine) =
-                open::Opened::open(root, executable.strip_prefix(root).unwrap_or(&executable))?.sniff()
+                open::Root::open(root)?.file(executable.strip_prefix(root).unwrap_or(&executable))?.sniff()
         {
             return Ok(Report { bundle: root.to_owned(), elf: Some(machine), ..Report::default() });
         }
-        verifier.bundle(Utf8Path::new(""), &anatomy, 0)?
+        let mut verifier = bundle::Verifier::new(root)?;
+        let main = verifier.bundle(Utf8Path::new(""), &anatomy, 0)?;
+        (verifier, main)
     };
     verifier.finish(main, requirement)
 }

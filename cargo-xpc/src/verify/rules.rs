@@ -1,5 +1,7 @@
 //! The rules that a seal states about itself.
 
+use std::sync::Arc;
+
 use plist::{Dictionary, Value};
 use regex::{Regex, RegexBuilder};
 
@@ -22,7 +24,7 @@ pub(super) struct Verdict {
 pub(super) struct Rules(Vec<(Regex, f64, Verdict)>);
 
 impl Rules {
-    pub(super) fn parse(rules: &Dictionary) -> Result<Self, String> {
+    fn parse(rules: &Dictionary) -> Result<Self, String> {
         if rules.len() > MAX_RULES {
             return Err(format!("{} rules", rules.len()));
         }
@@ -50,6 +52,26 @@ impl Rules {
     /// What the seal says about `name`; `None` where no rule matches, which leaves the path unsealed.
     pub(super) fn decide(&self, name: &str) -> Option<Verdict> {
         self.0.iter().find(|(regex, ..)| regex.is_match(name)).map(|(.., verdict)| *verdict)
+    }
+}
+
+/// How many sets of rules are kept at a time: there is one for apps and services, and one for most frameworks.
+const KEPT: usize = 4;
+
+/// Rules that were read already. Most seals of an app state the same, and compiling them costs more than all else in a small one.
+#[derive(Default)]
+pub(super) struct KnownRules(Vec<(Dictionary, Arc<Rules>)>);
+
+impl KnownRules {
+    /// [`Rules::parse`], or what came of it for a seal that stated the very same.
+    pub(super) fn parse(&mut self, rules: &Dictionary) -> Result<Arc<Rules>, String> {
+        if let Some((_, known)) = self.0.iter().find(|(stated, _)| stated == rules) {
+            return Ok(Arc::clone(known));
+        }
+        let parsed = Arc::new(Rules::parse(rules)?);
+        self.0.truncate(KEPT - 1);
+        self.0.insert(0, (rules.clone(), Arc::clone(&parsed)));
+        Ok(parsed)
     }
 }
 

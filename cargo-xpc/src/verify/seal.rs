@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use plist::{Dictionary, Value};
 
 use super::code::short;
-use super::rules::Rules;
+use super::rules::{KnownRules, Rules};
 use crate::property_list;
 
 /// A seal, read.
@@ -17,7 +18,7 @@ pub(super) struct Seal {
     /// The second version's list, which is the one that counts.
     pub files2: BTreeMap<String, Entry>,
     /// The second version's rules.
-    pub rules2: Rules,
+    pub rules2: Arc<Rules>,
 }
 
 /// An entry of the first version.
@@ -50,12 +51,12 @@ impl fmt::Display for Entry {
 }
 
 impl Seal {
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(super) fn parse(bytes: &[u8], known: &mut KnownRules) -> Result<Self, String> {
         let root = property_list::read(bytes)?;
         let part = |key: &str| root.get(key).and_then(Value::as_dictionary);
         let rules2 = part("rules2").ok_or("it has no `rules2`: it was made by a system before 10.9.5; sign it anew")?;
         let files2 = part("files2").ok_or("it has no `files2`")?;
-        let mut seal = Self { files: BTreeMap::new(), files2: BTreeMap::new(), rules2: Rules::parse(rules2)? };
+        let mut seal = Self { files: BTreeMap::new(), files2: BTreeMap::new(), rules2: known.parse(rules2)? };
         for (name, value) in part("files").into_iter().flatten() {
             seal.files
                 .insert(name.clone(), OldEntry::parse(value).ok_or_else(|| format!("entry `{name}` of `files`"))?);
