@@ -2,8 +2,10 @@
 
 use crate::env::{Outcome, command, root, run as execute, target};
 
+type Build = fn() -> Outcome;
+
 /// A benchmark's name, which its program has too, and what builds it.
-const ALL: [(&str, fn() -> Outcome); 2] = [("signing", signing), ("runtime", runtime)];
+const ALL: [(&str, Build); 2] = [("signing", signing), ("runtime", runtime)];
 
 /// Builds and runs the benchmark named, or all; further words choose among its cases.
 pub fn run(words: &[&str]) -> Outcome {
