@@ -14,17 +14,17 @@
 //! | `testing` | the functions of [`testing`](crate::testing), or their refusal |
 //! | errors | convert into [`Error`](crate::Error) |
 
-#[cfg(all(target_vendor = "apple", not(xpc_runtime_force_portable)))]
-mod apple;
-#[cfg(all(target_vendor = "apple", not(xpc_runtime_force_portable)))]
-pub(crate) use apple::{Connection, Event, Inactive, Message, Reply, ReplyFuture, Transaction, run_service, testing};
+#[cfg_attr(
+    any(all(target_vendor = "apple", not(xpc_runtime_force_portable)), xpc_runtime_force_apple),
+    path = "apple/mod.rs"
+)]
+#[cfg_attr(
+    not(any(all(target_vendor = "apple", not(xpc_runtime_force_portable)), xpc_runtime_force_apple)),
+    path = "portable.rs"
+)]
+mod chosen;
 
-#[cfg(not(all(target_vendor = "apple", not(xpc_runtime_force_portable))))]
-mod portable;
-#[cfg(not(all(target_vendor = "apple", not(xpc_runtime_force_portable))))]
-pub(crate) use portable::{
-    Connection, Event, Inactive, Message, Reply, ReplyFuture, Transaction, run_service, testing,
-};
+pub(crate) use chosen::{Connection, Event, Inactive, Message, Reply, ReplyFuture, Transaction, run_service, testing};
 
 const _: () = {
     const fn send<T: Send>() {}

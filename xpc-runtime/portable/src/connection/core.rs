@@ -148,6 +148,13 @@ impl Core {
             && !(received && arrived())
     }
 
+    /// Whether nothing waits to be sent, or never will be.
+    pub(super) fn has_left(&self) -> bool {
+        let state = lock(&self.state);
+        matches!(state.phase, Phase::Invalid(_))
+            || (state.outbox.is_empty() && state.writer == Writer::Idle && !state.in_handler)
+    }
+
     /// Tells an accepted connection that its process is about to end.
     pub(crate) fn termination_imminent(self: &Arc<Self>) {
         let mut state = lock(&self.state);

@@ -99,6 +99,12 @@ impl Connection {
         self.0.core.push(frame)
     }
 
+    /// Whether all that was sent has left. For the shim of the Apple backend's tests.
+    #[doc(hidden)]
+    pub fn has_left(&self) -> bool {
+        self.0.core.has_left()
+    }
+
     /// Queues a request and returns the future of its reply. Never blocks; errors are the future's.
     pub fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
         let sent = frame::message(Kind::Request, 0, message).map_err(Error::from).and_then(|frame| {
