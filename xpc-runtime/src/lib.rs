@@ -93,5 +93,8 @@ pub use crate::message::{Message, Reply};
 pub use crate::outcome::HandlerOutcome;
 pub use crate::service::xpc_main;
 pub use crate::transaction::Transaction;
-pub use xpc_object::{Array, Bytes, Date, Dictionary, EncodeError, Object, Type, Uuid, ValueError, array, dictionary};
+pub use xpc_object::{
+    Array, Bytes, Date, Dictionary, EncodeError, Endpoint, ErrorValue, Fd, Mapping, Object, OutOfBounds, SharedMemory,
+    Type, Uuid, ValueError, array, dictionary,
+};
 pub use xpc_runtime_macros::service_name;

@@ -1,6 +1,6 @@
 //! The stages of the tests, each a command or a few.
 
-use crate::env::{Outcome, ask, command, root, run, target, tools, venv_bin};
+use crate::env::{Outcome, ask, command, host, root, run, target, tools, venv_bin};
 
 /// The oldest Rust that the crates promise to build with; `rust-version` in their manifests says the same.
 const MSRV: &str = "1.88.0";
@@ -132,6 +132,20 @@ pub fn unit() -> Outcome {
     run(test.args(workspace()))
 }
 
+/// Nightly Rust with these components, which the sanitizers, the fuzzer and Miri need.
+pub fn nightly(components: &[&str]) -> Outcome {
+    let listed = ask("rustup", &["component", "list", "--installed", "--toolchain", "nightly"]);
+    let has = |list: String| components.iter().all(|name| list.lines().any(|line| line.starts_with(name)));
+    if listed.is_some_and(has) {
+        return Ok(());
+    }
+    let mut install = command("rustup", &["toolchain", "install", "nightly", "--profile", "minimal"]);
+    for component in components {
+        install.args(["--component", component]);
+    }
+    run(install.arg("--no-self-update"))
+}
+
 /// The runtime under AddressSanitizer (with its leak detector) and ThreadSanitizer; the standard library is built with
 /// them too, and rustix calls libc, so that its calls are seen.
 pub fn sanitize() -> Outcome {
@@ -139,18 +153,11 @@ pub fn sanitize() -> Outcome {
         println!("the portable backend, which this is about, is Linux's");
         return Ok(());
     }
-    let nightly =
-        ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src", "--no-self-update"];
-    if ask("rustup", &["component", "list", "--installed", "--toolchain", "nightly"])
-        .is_none_or(|list| !list.contains("rust-src"))
-    {
-        run(&mut command("rustup", &nightly))?;
-    }
-    let about = ask("rustc", &["-vV"]).unwrap_or_default();
-    let host = about.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc does not name its host")?;
+    nightly(&["rust-src"])?;
+    let host = host()?;
     for sanitizer in ["address", "thread"] {
         let test =
-            ["+nightly", "test", "--locked", "--quiet", "-Zbuild-std", "--target", host, "--lib", "--bins", "--tests"];
+            ["+nightly", "test", "--locked", "--quiet", "-Zbuild-std", "--target", &host, "--lib", "--bins", "--tests"];
         let mut test = command("cargo", &test);
         test.args(["--package", "xpc-object", "--package", "xpc-portable", "--package", "xpc-runtime-tests"]);
         test.env("RUSTFLAGS", format!("-Zsanitizer={sanitizer} --cfg=rustix_use_libc"));
@@ -159,9 +166,26 @@ pub fn sanitize() -> Outcome {
     Ok(())
 }
 
+/// Values and codec under Miri, which sees undefined behaviour in what they use. A few cases a property: it is slow.
+pub fn miri() -> Outcome {
+    nightly(&["miri", "rust-src"])?;
+    let test = ["+nightly", "miri", "test", "--locked", "--quiet", "--package", "xpc-object"];
+    let mut test = command("cargo", &test);
+    test.args(["--lib", "--test", "golden", "--test", "roundtrip"]);
+    // proptest reads the environment and looks for its file of failures.
+    test.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("PROPTEST_CASES", "4");
+    run(test.env("CARGO_TARGET_DIR", target().join("miri")))
+}
+
 /// The whole way, through the real binary.
 pub fn whole_way() -> Outcome {
     run(&mut with_peers(&["test", "--locked", "--package", "integration-tests", "--no-fail-fast"]))
+}
+
+/// One test for each rule of XPC, out of a bundle that the tool made; and the table of them in the documentation.
+pub fn conformance() -> Outcome {
+    run(&mut crate::conformance::app(&[])?)?;
+    crate::conformance::compare()
 }
 
 /// What the README promises.

@@ -9,14 +9,17 @@ type Stage = (&'static str, fn() -> Outcome);
 
 const SETUP: [Stage; 3] =
     [("rust", stages::rust), ("python", stages::python), ("apple-bundles", stages::apple_bundles)];
-const TESTS: [Stage; 9] = [
+const TESTS: [Stage; 12] = [
     ("fmt", stages::fmt),
     ("clippy", stages::clippy),
     ("doc", stages::doc),
     ("unit", stages::unit),
     ("whole-way", stages::whole_way),
     ("demo", stages::demo),
+    ("conformance", stages::conformance),
     ("sanitize", stages::sanitize),
+    ("fuzz", crate::fuzz::stage),
+    ("miri", stages::miri),
     ("msrv", stages::msrv),
     ("deny", stages::deny),
 ];

@@ -21,10 +21,16 @@
 //! [`Flavour`]s ([`decode_message_lossy`] takes text that is not UTF-8 too); [`encode_value`] and [`decode_value`] do so for one value without a header. Decoding is safe on
 //! hostile input: sizes are checked before anything is allocated for them, and the constants in [`limits`] bound the
 //! rest.
+//!
+//! Descriptors, shared memory and endpoints travel beside the bytes: [`encode_message_with_attachments`] hands them out,
+//! [`decode_message_with_attachments`] asks for them. The other functions are for peers that are reached by bytes alone:
+//! they refuse to send such values, and read them as [`Object::Foreign`].
 
-#![forbid(unsafe_code)]
+// `memory` is the only place with any.
+#![deny(unsafe_code)]
 
 mod array;
+mod attachment;
 mod debug;
 mod decode;
 mod dictionary;
@@ -32,16 +38,20 @@ mod encode;
 mod error;
 pub mod limits;
 mod macros;
+#[expect(unsafe_code, reason = "mapped memory is reached by its address")]
+mod memory;
 mod scalar;
 mod value;
 mod wire;
 
 pub use array::Array;
+pub use attachment::{Attachment, Endpoint, EndpointHandle, ErrorValue, Fd, Wanted};
 pub use bytes::Bytes;
-pub use decode::{decode_message, decode_message_lossy, decode_value};
+pub use decode::{decode_message, decode_message_lossy, decode_message_with_attachments, decode_value};
 pub use dictionary::Dictionary;
-pub use encode::{encode_message, encode_message_after, encode_value};
+pub use encode::{encode_message, encode_message_after, encode_message_with_attachments, encode_value};
 pub use error::{DecodeError, EncodeError, ValueError};
+pub use memory::*;
 pub use scalar::{Date, ParseUuidError, Uuid};
 pub use value::{Object, Type};
 pub use wire::Flavour;

@@ -42,6 +42,8 @@ mod message;
 #[cfg(target_os = "linux")]
 mod reactor;
 #[cfg(target_os = "linux")]
+mod sandbox;
+#[cfg(target_os = "linux")]
 mod service;
 #[cfg(target_os = "linux")]
 pub mod settings;

@@ -12,13 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, Shutdown, shutdown};
 
 use super::end::{Outcome, invalid};
 use super::reader::Reader;
 use super::{Connection, Event, Handler, Inactive, WeakConnection};
-use crate::credentials::{Credentials, receive_with_credentials};
-use crate::frame::{self, HELLO, Kind};
+use crate::credentials::{Credentials, receive_message};
+use crate::frame::{self, HELLO, Kind, Outgoing};
 use crate::reactor::{Source, reactor};
 use crate::slot::Slot;
 use crate::testing::Faults;
@@ -42,7 +42,7 @@ pub(super) struct State {
     /// A handler runs: nothing is sent until it returns.
     pub(super) in_handler: bool,
     pub(super) inbox: VecDeque<Event>,
-    pub(super) outbox: VecDeque<Vec<u8>>,
+    pub(super) outbox: VecDeque<Outgoing>,
     /// How much of the outbox's first frame has left.
     pub(super) sent: usize,
     pub(super) writer: Writer,
@@ -117,8 +117,11 @@ impl Core {
     /// connects writes them before it hands the socket over, so there is nothing to wait for.
     pub(crate) fn accept(socket: OwnedFd) -> Option<Inactive> {
         let mut hello = [0; frame::HELLO_BYTES];
-        let (read, credentials) = receive_with_credentials(&socket, &mut hello, RecvFlags::DONTWAIT).ok()?;
-        let credentials = credentials?;
+        let received = receive_message(&socket, &mut hello, RecvFlags::DONTWAIT).ok()?;
+        let (read, credentials) = (received.read, received.credentials?);
+        if received.cut || !received.descriptors.is_empty() {
+            return None;
+        }
         if hello[..read] != frame::control(Kind::Hello, 0, &HELLO) {
             return None;
         }
@@ -193,7 +196,7 @@ impl Core {
     }
 
     /// Queues a frame that awaits no reply.
-    pub(super) fn push(self: &Arc<Self>, frame: Vec<u8>) -> Result<(), Error> {
+    pub(super) fn push(self: &Arc<Self>, frame: Outgoing) -> Result<(), Error> {
         let mut state = lock(&self.state);
         self.connect(&mut state)?;
         self.enqueue(state, frame);
@@ -201,7 +204,7 @@ impl Core {
     }
 
     /// Queues a reply, which belongs to the link that its request came over and to no later one.
-    pub(crate) fn push_to_link(self: &Arc<Self>, token: u64, frame: Vec<u8>) {
+    pub(crate) fn push_to_link(self: &Arc<Self>, token: u64, frame: Outgoing) {
         let state = lock(&self.state);
         if state.link.as_ref().is_some_and(|link| link.token == token) {
             self.enqueue(state, frame);
@@ -212,7 +215,7 @@ impl Core {
     /// [`lead`](Self::lead).
     pub(super) fn push_request(
         self: &Arc<Self>,
-        mut frame: Vec<u8>,
+        mut frame: Outgoing,
         slot: Arc<Slot>,
         may_lead: bool,
     ) -> Result<(u64, bool), Error> {
@@ -227,7 +230,7 @@ impl Core {
         state.last_number += 1;
         let number = state.last_number;
         state.pending.insert(number, slot);
-        frame::set_number(&mut frame, number);
+        frame::set_number(&mut frame.bytes, number);
         self.enqueue(state, frame);
         Ok((number, leads))
     }
@@ -275,7 +278,7 @@ impl Core {
         Ok(link)
     }
 
-    fn enqueue(self: &Arc<Self>, mut state: MutexGuard<'_, State>, frame: Vec<u8>) {
+    fn enqueue(self: &Arc<Self>, mut state: MutexGuard<'_, State>, frame: Outgoing) {
         state.outbox.push_back(frame);
         let state = self.flush(state);
         if matches!(state.phase, Phase::Closing) {
@@ -291,19 +294,19 @@ impl Core {
         }
         while !state.in_handler
             && let Some(link) = state.link.clone()
-            && let Some(frame) = state.outbox.pop_front()
+            && let Some(mut frame) = state.outbox.pop_front()
         {
             state.writer = Writer::Busy;
             let start = state.sent;
             drop(state);
-            let result = socket::send(&link.socket, &frame[start..]);
+            let result = socket::send_frame(&link.socket, &frame.bytes[start..], &mut frame.descriptors);
             state = lock(&self.state);
             if state.link.as_ref().is_none_or(|current| current.token != link.token) {
                 // The frame's link ended meanwhile; what is in the outbox now is for the next one.
                 continue;
             }
             match result {
-                Ok(sent) if start + sent == frame.len() => state.sent = 0,
+                Ok(sent) if start + sent == frame.bytes.len() => state.sent = 0,
                 Ok(sent) => {
                     state.sent = start + sent;
                     state.outbox.push_front(frame);
@@ -314,8 +317,10 @@ impl Core {
                     self.arm(&state);
                     return state;
                 }
-                // The peer is gone: whoever reads the socket finds out, and says so.
+                // The peer is gone, or the kernel takes no more descriptors on their way: whoever reads the socket finds
+                // out, and says so.
                 Err(_) => {
+                    let _ = shutdown(&link.socket, Shutdown::Both);
                     state.outbox.clear();
                     state.sent = 0;
                 }

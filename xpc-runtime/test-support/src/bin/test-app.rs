@@ -84,6 +84,7 @@ fn main() {
     match scenario.as_str() {
         "reply-by-name" => reply_by_name(),
         "every-type" => every_type(),
+        "attachments" => attachments(),
         "launch-on-message" => launch_on_message(),
         "order" => order(),
         "kill-while-pending" => kill_while_pending(),
@@ -158,6 +159,25 @@ fn every_type() {
         .with("dictionary", inner);
     assert_eq!(*ask(&connection, &message), message);
     assert_eq!(*block_on(connection.send_with_reply(&message)).unwrap(), message);
+}
+
+/// There and back: what returns is for the same file and the same memory.
+fn attachments() {
+    use std::io::{Read, Write};
+    let (connection, _events) = connect(SERVICE_NAME);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let memory = xpc_runtime::SharedMemory::new(3 << 20).unwrap();
+    let inner = Dictionary::new().with("fd", std::os::fd::OwnedFd::from(writer)).with("memory", &memory);
+    let reply = ask(&connection, &op("echo").with("list", Array::from([inner])));
+    let inner = reply.array("list").unwrap().dictionary(0).unwrap();
+    inner.shared_memory("memory").unwrap().map().unwrap().write((3 << 20) - 5, b"hello").unwrap();
+    assert_eq!(memory.map().unwrap().copy((3 << 20) - 5, 5).unwrap(), b"hello");
+    let mut file = std::fs::File::from(inner.fd("fd").unwrap().try_clone_to_owned().unwrap());
+    file.write_all(b"through").unwrap();
+    drop((reply, file));
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "through", "no process keeps a copy open");
 }
 
 fn launch_on_message() {

@@ -1,0 +1,47 @@
+//! The tests, one room a family of rules.
+
+mod ending;
+mod launching;
+mod lifetime;
+mod order;
+mod values;
+
+use crate::case::Case;
+
+/// The rules of XPC, by number, and after them the features, by letter.
+pub const RULES: &[(&str, &str)] = &[
+    ("1", "a service's name is its bundle's identifier; only the app that contains it sees it"),
+    ("2", "making a connection always succeeds; an unknown name is *invalid* after activation"),
+    ("3", "a message launches the service, a connection does not; each connection is a peer of its own"),
+    ("4", "messages of a connection keep their order, sending never blocks, replies are outside of that order"),
+    (
+        "5",
+        "one handler call at a time; meanwhile its connection neither sends nor receives, and a blocking request in it is an error",
+    ),
+    (
+        "6",
+        "a service that dies: *interrupted*, pending replies too; the next message launches it again, nothing is delivered twice",
+    ),
+    (
+        "7",
+        "who cancels what: the client is interrupted, the service's peer is invalid, one's own connection is invalid and then silent",
+    ),
+    ("9", "a request that is dropped without a reply interrupts its sender, and the connection stays"),
+    ("10", "there is one reply to a message; a message is a dictionary"),
+    ("13", "the peer's credentials: unknown to a client before the first exchange, known for accepted peers"),
+    ("15", "a service without a transaction is ended when it is idle; its client is interrupted"),
+    ("16", "*termination imminent* goes to accepted peers; the end of the last transaction is the end of the process"),
+    ("17", "`xpc_main` never returns; a service that is run by hand says so and aborts"),
+    ("18", "a service that ends at once over and over is started less and less often"),
+    ("23", "what a service prints, and its panics, can be seen"),
+    ("a", "values of every type arrive as they were sent"),
+    ("b", "the environment is the service's own: `EnvironmentVariables` and little else"),
+    ("c", "requests: awaited, blocking, with a time limit; several at once; dropped ones harm nobody"),
+    ("d", "a service may ask its client, and other services of its app"),
+    ("e", "a dropped connection ends when what was sent has left"),
+];
+
+/// All tests.
+pub fn cases() -> impl Iterator<Item = &'static Case> {
+    [launching::CASES, order::CASES, ending::CASES, lifetime::CASES, values::CASES].into_iter().flatten()
+}

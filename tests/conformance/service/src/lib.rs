@@ -1,0 +1,12 @@
+//! What Conformance.app and its services agree on, and what the services do.
+
+mod operations;
+
+pub use operations::serve;
+
+/// The service that most tests ask.
+pub const SERVICE: &str = xpc_runtime::service_name!();
+/// A second service of the same app, which joins the app's session.
+pub const OTHER: &str = "com.example.conformance.other";
+/// A service that ends at its start.
+pub const BROKEN: &str = "com.example.conformance.broken";
