@@ -22,9 +22,9 @@ pub fn to_rust(object: &Object) -> Result<Plain, EncodeError> {
         Value::Data(value) => Plain::Data(value.clone()),
         Value::String(value) => Plain::String(value.to_string_lossy().into_owned()),
         Value::Uuid(value) => Plain::Uuid(Uuid::from_bytes(*value)),
-        Value::Array(values) => Plain::Array(
-            lock(values).iter().map(|value| to_rust(value)).collect::<Result<Vec<_>, _>>()?.into(),
-        ),
+        Value::Array(values) => {
+            Plain::Array(lock(values).iter().map(|value| to_rust(value)).collect::<Result<Vec<_>, _>>()?.into())
+        }
         Value::Dictionary(dictionary) => Plain::Dictionary(contents(dictionary)?),
         Value::Connection(_) | Value::Error(_) => return Err(EncodeError::Unsendable(Type::Unknown)),
     })

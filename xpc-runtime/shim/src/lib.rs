@@ -1,7 +1,7 @@
 //! libxpc's C functions on Linux, for tests: what the Apple backend calls, over `xpc-portable`.
 //!
 //! It proves that callers keep C's rules, not how libxpc behaves. It counts references, and whoever breaks a rule is
-//! told which one, and aborted ([`misuse`]). As the library `libxpc_shim.so` it stands behind the same C boundary as the
+//! told which one, and aborted. As the library `libxpc_shim.so` it stands behind the same C boundary as the
 //! real one, so that programs in C can be linked with it too.
 //!
 //! What C passes is checked as far as it can be: a pointer to an object that is gone is found out while the object's

@@ -72,8 +72,7 @@ unsafe impl Sync for Ref {}
 
 impl Ref {
     pub fn new(value: Value) -> Self {
-        let object =
-            Box::new(Object { count: AtomicUsize::new(1), value: UnsafeCell::new(ManuallyDrop::new(value)) });
+        let object = Box::new(Object { count: AtomicUsize::new(1), value: UnsafeCell::new(ManuallyDrop::new(value)) });
         Self(NonNull::from(Box::leak(object)))
     }
 
