@@ -81,6 +81,7 @@
 mod backend;
 mod connection;
 mod error;
+mod flow;
 mod message;
 mod outcome;
 mod service;
@@ -89,6 +90,7 @@ mod transaction;
 
 pub use crate::connection::{Accepted, Connection, Inactive, Named, ReplyFuture, Role};
 pub use crate::error::Error;
+pub use crate::flow::{Budget, SendReady, Suspension};
 pub use crate::message::{Message, Reply};
 pub use crate::outcome::HandlerOutcome;
 pub use crate::service::xpc_main;

@@ -147,6 +147,11 @@ pub(crate) fn message(kind: Kind, number: u64, message: &Dictionary) -> Result<O
     Ok(Outgoing { bytes, descriptors })
 }
 
+/// Whether an encoded frame ends a request.
+pub(crate) fn is_reply(frame: &[u8]) -> bool {
+    frame[4] == Kind::Reply as u8 || frame[4] == Kind::NoReply as u8
+}
+
 /// Changes the number of an encoded frame: numbers are given under the connection's lock, encoding happens outside it.
 pub(crate) fn set_number(frame: &mut [u8], number: u64) {
     frame[8..HEADER_BYTES].copy_from_slice(&number.to_le_bytes());

@@ -6,7 +6,6 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
 
 use xpc_portable as portable;
 use xpc_portable::{Error, Event, ReplyFuture};
@@ -45,6 +44,7 @@ struct Shared {
 struct State {
     inactive: Option<portable::Inactive>,
     active: Option<portable::Connection>,
+    suspensions: Vec<portable::Suspension>,
 }
 
 fn object(name: Option<CString>, inactive: portable::Inactive) -> Ref {
@@ -79,6 +79,9 @@ impl Connection {
     pub fn may_go(&self) {
         if lock(&self.shared.state).inactive.is_some() {
             misuse!("a connection is released that was never activated");
+        }
+        if !lock(&self.shared.state).suspensions.is_empty() {
+            misuse!("a connection is released while it is suspended");
         }
     }
 }
@@ -266,14 +269,32 @@ impl Wake for Waiting {
 #[unsafe(no_mangle)]
 pub extern "C" fn xpc_connection_send_barrier(object: Lent, barrier: LentBlock) {
     let (active, barrier) = (active(object, "xpc_connection_send_barrier"), barrier.copy());
-    pool::submit(move || {
-        if let Some(active) = active {
-            while !active.has_left() {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
-        barrier.call_plain();
-    });
+    match active {
+        Some(active) => active.send_barrier(move || barrier.call_plain()),
+        None => pool::submit(move || barrier.call_plain()),
+    }
+}
+
+/// `void xpc_connection_suspend(xpc_connection_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_suspend(object: Lent) {
+    let Some(active) = active(object, "xpc_connection_suspend") else { return };
+    let suspension = active.suspend();
+    lock(&shared(object, "xpc_connection_suspend").state).suspensions.push(suspension);
+}
+
+/// `void xpc_connection_resume(xpc_connection_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_resume(object: Lent) {
+    let shared = shared(object, "xpc_connection_resume");
+    let mut state = lock(&shared.state);
+    if state.inactive.is_some() {
+        drop(state);
+        return xpc_connection_activate(object);
+    }
+    let Some(suspension) = state.suspensions.pop() else { misuse!("a connection is resumed that is not suspended") };
+    drop(state);
+    drop(suspension);
 }
 
 /// `void xpc_connection_cancel(xpc_connection_t)`

@@ -11,6 +11,8 @@ use super::{Connection, Core, Event};
 use crate::frame::{self, Frame, HELLO, HELLO_BYTES, Kind};
 use crate::{Credentials, Error, Message, socket};
 
+mod semantics;
+
 /// Nothing here takes a second; whoever waits this long waits for ever.
 const FOR_EVER: Duration = Duration::from_secs(60);
 
