@@ -33,6 +33,8 @@ mod error;
 pub mod limits;
 mod macros;
 mod scalar;
+#[cfg(feature = "serde")]
+mod serde;
 mod value;
 mod wire;
 
@@ -42,6 +44,8 @@ pub use decode::{decode_message, decode_message_lossy, decode_value};
 pub use dictionary::Dictionary;
 pub use encode::{encode_message, encode_message_after, encode_value};
 pub use error::{DecodeError, EncodeError, ValueError};
+#[cfg(feature = "serde")]
+pub use serde::{from_message, to_message, to_message_after};
 pub use scalar::{Date, ParseUuidError, Uuid};
 pub use value::{Object, Type};
 pub use wire::Flavour;
