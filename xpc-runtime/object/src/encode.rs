@@ -15,11 +15,7 @@ pub fn encode_message(message: &Dictionary, flavour: Flavour) -> Result<Vec<u8>,
 ///
 /// # Errors
 /// As [`encode_message`].
-pub fn encode_message_after(
-    buffer: Vec<u8>,
-    message: &Dictionary,
-    flavour: Flavour,
-) -> Result<Vec<u8>, EncodeError> {
+pub fn encode_message_after(buffer: Vec<u8>, message: &Dictionary, flavour: Flavour) -> Result<Vec<u8>, EncodeError> {
     let mut encoder = Encoder::message_after(buffer, flavour);
     encoder.count_value()?;
     encoder.dictionary(message, 1)?;

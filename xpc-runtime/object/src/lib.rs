@@ -21,6 +21,9 @@
 //! [`Flavour`]s ([`decode_message_lossy`] takes text that is not UTF-8 too); [`encode_value`] and [`decode_value`] do so for one value without a header. Decoding is safe on
 //! hostile input: sizes are checked before anything is allocated for them, and the constants in [`limits`] bound the
 //! rest.
+//!
+//! With the feature `serde`, `to_message` and `from_message` do so for any type that implements serde's traits, with no
+//! [`Object`] between: about what `serde_json` does for JSON.
 
 #![forbid(unsafe_code)]
 
@@ -44,8 +47,8 @@ pub use decode::{decode_message, decode_message_lossy, decode_value};
 pub use dictionary::Dictionary;
 pub use encode::{encode_message, encode_message_after, encode_value};
 pub use error::{DecodeError, EncodeError, ValueError};
-#[cfg(feature = "serde")]
-pub use serde::{from_message, to_message, to_message_after};
 pub use scalar::{Date, ParseUuidError, Uuid};
+#[cfg(feature = "serde")]
+pub use serde::{from_dictionary, from_message, to_dictionary, to_message, to_message_after};
 pub use value::{Object, Type};
 pub use wire::Flavour;

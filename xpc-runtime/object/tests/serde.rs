@@ -62,8 +62,7 @@ fn kinds() -> impl Strategy<Value = Kind> {
         Just(Kind::Unit),
         "[^\0]{0,9}".prop_map(Kind::Newtype),
         any::<(i32, Option<u8>)>().prop_map(|(number, maybe)| Kind::Tuple(number, maybe)),
-        any::<([u8; 16], i64)>()
-            .prop_map(|(id, at)| Kind::Struct { id: id.into(), at: Date::from_nanoseconds(at) }),
+        any::<([u8; 16], i64)>().prop_map(|(id, at)| Kind::Struct { id: id.into(), at: Date::from_nanoseconds(at) }),
     ]
 }
 
@@ -80,8 +79,26 @@ fn everything() -> impl Strategy<Value = Everything> {
             let (date, uuid, shared) = (Date::from_nanoseconds(date), Uuid::from_bytes(uuid), Bytes::from(shared));
             let (unit, maybe) = ((), None);
             Everything {
-                yes, small, signed, unsigned, single, double, letter, text, blob, shared, plain, date, uuid, unit, maybe,
-                list, by_name, by_number, by_kind, any,
+                yes,
+                small,
+                signed,
+                unsigned,
+                single,
+                double,
+                letter,
+                text,
+                blob,
+                shared,
+                plain,
+                date,
+                uuid,
+                unit,
+                maybe,
+                list,
+                by_name,
+                by_number,
+                by_kind,
+                any,
             }
         },
     );
@@ -151,12 +168,12 @@ fn a_struct_keeps_the_order_of_its_fields() {
         state: Kind::Tuple(-2, Some(7)),
     };
     let expected = bytes(
-        "43505840 05000000 00f00000 98000000 05000000
+        "43505840 05000000 00f00000 8c000000 05000000
          6e616d65 00000000 00900000 03000000 68690000
          61740000 00700000 ffffffff ffffffff
          69640000 00a00000 30313233 34353637 38396162 63646566
          646f6e65 00000000 00100000
-         73746174 65000000 00f00000 2c000000 01000000
+         73746174 65000000 00f00000 30000000 01000000
          5475706c 65000000 00e00000 1c000000 02000000 00300000 feffffff ffffffff 00400000 07000000 00000000",
     );
     assert_eq!(to_message(&job, Flavour::Mach).unwrap(), expected);
@@ -258,7 +275,8 @@ fn text_and_bytes_are_borrowed() {
 #[test]
 fn errors_say_where() {
     let error = read::<Vec<One<u8>>>(array![dictionary! { "value" => 1_u64 }, dictionary! { "value" => "x" }]);
-    let expected = "the message at `value[1].value` does not fit the type that is read: invalid type: string, expected u8";
+    let expected =
+        "the message at `value[1].value` does not fit the type that is read: invalid type: string, expected u8";
     assert_eq!(error.unwrap_err().to_string(), expected);
     let error = from_message::<One<u8>>(&encode_message(&Dictionary::new(), Flavour::Mach).unwrap()).unwrap_err();
     assert_eq!(error.to_string(), "the message does not fit the type that is read: missing field `value`");
@@ -266,7 +284,8 @@ fn errors_say_where() {
 
 #[test]
 fn what_is_not_a_dictionary_is_no_message() {
-    for error in [to_message(&1, Flavour::Mach), to_message(&(), Flavour::Mach), to_message(&Kind::Unit, Flavour::Mach)] {
+    for error in [to_message(&1, Flavour::Mach), to_message(&(), Flavour::Mach), to_message(&Kind::Unit, Flavour::Mach)]
+    {
         assert!(matches!(error, Err(EncodeError::Serialize(_))), "{error:?}");
     }
     let mut list = bytes("43505840 05000000 00e00000 04000000 00000000");

@@ -400,7 +400,7 @@ impl<'de> Values<'_, 'de> {
         Deserializer { reader: &mut *self.reader, depth: self.depth + 1, wrappers: 0 }
     }
 
-    fn next_key(&mut self) -> Result<Option<&'de str>, DecodeError> {
+    fn read_key(&mut self) -> Result<Option<&'de str>, DecodeError> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
         let (key, offset) = self.reader.key_bytes()?;
@@ -450,7 +450,7 @@ impl<'de> MapAccess<'de> for &mut Values<'_, 'de> {
     type Error = DecodeError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
-        self.next_key()?.map(|key| seed.deserialize(key::Deserializer(key))).transpose()
+        self.read_key()?.map(|key| seed.deserialize(key::Deserializer(key))).transpose()
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, DecodeError> {
@@ -498,7 +498,7 @@ impl<'de> MapAccess<'de> for &mut Map<'_, 'de> {
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
         let offset = self.values.reader.offset();
-        let Some(key) = self.values.next_key()? else { return Ok(None) };
+        let Some(key) = self.values.read_key()? else { return Ok(None) };
         if !self.seen.insert(key) {
             return Err(DecodeError::DuplicateKey { offset });
         }
@@ -519,7 +519,7 @@ impl<'de> EnumAccess<'de> for &mut Values<'_, 'de> {
     type Variant = Self;
 
     fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), DecodeError> {
-        let name = self.next_key()?.unwrap_or_default();
+        let name = self.read_key()?.unwrap_or_default();
         Ok((seed.deserialize(BorrowedStrDeserializer::<DecodeError>::new(name))?, self))
     }
 }

@@ -199,11 +199,7 @@ impl<'a> ser::Serializer for Serializer<'a> {
         self.serialize_str(variant)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), EncodeError> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<(), EncodeError> {
         let (place, kind) = (self.encoder.buffer.len(), name);
         let Self { encoder, depth } = self;
         value.serialize(Serializer { encoder: &mut *encoder, depth })?;
