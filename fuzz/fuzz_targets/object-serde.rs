@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use xpc_object::{Bytes, Date, Dictionary, Flavour, Object, Uuid, decode_message, from_message, to_message};
+use xpc_object::{Bytes, Date, Dictionary, Flavour, Uuid, decode_message, from_message, to_message};
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -22,7 +22,6 @@ struct Nested {
     g: Vec<u8>,
     h: Option<Uuid>,
     i: Option<Date>,
-    j: Option<Object>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

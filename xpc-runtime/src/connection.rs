@@ -32,7 +32,7 @@ mod sealed {
 /// Dropping one that was accepted rejects the client, which is interrupted.
 #[must_use = "a connection does nothing until `activate`"]
 pub struct Inactive<R: Role> {
-    connection: backend::Inactive,
+    pub(crate) connection: backend::Inactive,
     on_message: Option<MessageHandler>,
     on_interrupted: Option<InterruptedHandler>,
     on_invalid: Option<InvalidHandler>,
@@ -180,8 +180,8 @@ impl Connection {
     /// Queues a message that awaits no reply. Never blocks.
     ///
     /// # Errors
-    /// [`Error::Invalid`] once the connection is known to be over; [`Error::Encode`] for what cannot be represented.
-    /// Success does not say that the message arrives.
+    /// [`Error::Full`] while the [budget](Inactive::budget) is used up; [`Error::Invalid`] once the connection is known
+    /// to be over; [`Error::Encode`] for what cannot be represented. Success does not say that the message arrives.
     #[doc(alias = "xpc_connection_send_message")]
     pub fn send(&self, message: &Dictionary) -> Result<(), Error> {
         neutral(self.0.send(message))
@@ -191,13 +191,13 @@ impl Connection {
     /// not the future is polled. Never blocks.
     ///
     /// # Errors
-    /// The future's: [`Error::Interrupted`], [`Error::Invalid`], [`Error::Encode`].
+    /// The future's: [`Error::Interrupted`], [`Error::Invalid`], [`Error::Full`], [`Error::Encode`].
     #[doc(alias = "xpc_connection_send_message_with_reply")]
     pub fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
         ReplyFuture(self.0.send_with_reply(message))
     }
 
-    /// Sends a request and blocks until its reply arrives.
+    /// Sends a request, once there is room in the budget, and blocks until its reply arrives.
     ///
     /// # Errors
     /// [`Error::Interrupted`], [`Error::Invalid`], [`Error::Encode`]; [`Error::WouldDeadlock`] inside a handler of this

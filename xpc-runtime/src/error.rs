@@ -26,6 +26,12 @@ pub enum Error {
         "a blocking request inside a handler of the same connection can never be answered: use `send_with_reply`, or another connection"
     )]
     WouldDeadlock,
+    /// More waits to be sent than the connection's budget allows ([`Inactive::budget`](crate::Inactive::budget)). The
+    /// message was not queued. Never on Apple platforms, where libxpc sets no limit.
+    #[error(
+        "the connection's budget is used up: await `send_ready`, use `send_blocking`, or give it a larger `budget`"
+    )]
+    Full,
     /// No reply within the time given to the request. A reply that arrives later is discarded.
     #[error("no reply came in time")]
     TimedOut,

@@ -85,6 +85,7 @@
 mod backend;
 mod connection;
 mod error;
+mod flow;
 mod message;
 mod outcome;
 mod service;
@@ -93,11 +94,15 @@ mod transaction;
 
 pub use crate::connection::{Accepted, Connection, Inactive, Named, ReplyFuture, Role};
 pub use crate::error::Error;
+pub use crate::flow::{Budget, SendReady, Suspension};
 pub use crate::message::{Message, Reply};
 pub use crate::outcome::HandlerOutcome;
 pub use crate::service::xpc_main;
 pub use crate::transaction::Transaction;
-pub use xpc_object::{Array, Bytes, Date, Dictionary, EncodeError, Object, Type, Uuid, ValueError, array, dictionary};
+pub use xpc_object::{
+    Array, Bytes, Date, Dictionary, EncodeError, Endpoint, ErrorValue, Fd, Mapping, Object, OutOfBounds, SharedMemory,
+    Type, Uuid, ValueError, array, dictionary,
+};
 #[cfg(feature = "serde")]
 pub use xpc_object::{DecodeError, from_dictionary, to_dictionary};
 pub use xpc_runtime_macros::service_name;

@@ -1,7 +1,7 @@
 use std::ops::{Deref, DerefMut};
 
 use crate::dictionary::typed;
-use crate::{Bytes, Date, Dictionary, Object, Type, Uuid, ValueError};
+use crate::{Bytes, Date, Dictionary, Endpoint, Fd, Object, SharedMemory, Type, Uuid, ValueError};
 
 /// A list of values. It is a `Vec<Object>` in all but name; collect into it, or build it from an array of anything that
 /// becomes an [`Object`].
@@ -66,6 +66,13 @@ getters! {
     /// The identifier at this position.
     #[doc(alias = "xpc_array_get_uuid")]
     uuid: Uuid, Uuid(value) => *value;
+    /// The file descriptor at this position.
+    #[doc(alias = "xpc_array_dup_fd")]
+    fd: &Fd, Fd(value) => value;
+    /// The shared memory at this position.
+    shared_memory: &SharedMemory, SharedMemory(value) => value;
+    /// The endpoint at this position.
+    endpoint: &Endpoint, Endpoint(value) => value;
     /// The list at this position.
     #[doc(alias = "xpc_array_get_array")]
     array: &Array, Array(value) => value;

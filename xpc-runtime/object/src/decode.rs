@@ -1,8 +1,8 @@
 use bytes::Bytes;
 
-use crate::limits::{MAX_DEPTH, MAX_MESSAGE_BYTES, MAX_VALUES};
+use crate::limits::{MAX_ATTACHMENTS, MAX_DEPTH, MAX_MESSAGE_BYTES, MAX_VALUES};
 use crate::wire::{self, Flavour, padding};
-use crate::{Array, Date, DecodeError, Dictionary, Object, Uuid};
+use crate::{Array, Attachment, Date, DecodeError, Dictionary, Object, Type, Uuid, Wanted};
 
 /// Decodes a message: header, then exactly one dictionary. Data values share `input`'s memory.
 ///
@@ -19,6 +19,18 @@ pub fn decode_message(input: &Bytes) -> Result<(Dictionary, Flavour), DecodeErro
 /// As [`decode_message`], but for text that is not UTF-8.
 pub fn decode_message_lossy(input: &Bytes) -> Result<(Dictionary, Flavour), DecodeError> {
     message(Reader { lossy: true, ..Reader::new(input)? })
+}
+
+/// As [`decode_message`], for a transport that receives descriptors: `attachments` is asked for those that came with the
+/// message, from the first on, each once. It answers `None` to what did not come or is not what the message says.
+///
+/// # Errors
+/// As [`decode_message`], and [`DecodeError::BadAttachment`].
+pub fn decode_message_with_attachments(
+    input: &Bytes,
+    attachments: &mut dyn FnMut(Wanted) -> Option<Attachment>,
+) -> Result<(Dictionary, Flavour), DecodeError> {
+    message(Reader { attachments: Some(attachments), ..Reader::new(input)? })
 }
 
 fn message(mut reader: Reader<'_>) -> Result<(Dictionary, Flavour), DecodeError> {
@@ -46,10 +58,13 @@ pub(crate) struct Reader<'a> {
     input: &'a [u8],
     /// What holds `input`, where data values are to share it.
     owner: Option<&'a Bytes>,
-    offset: usize,
+    pub(crate) offset: usize,
     values: usize,
     /// Whether text that is not UTF-8 is repaired rather than refused.
     lossy: bool,
+    /// What came beside the bytes; `None` where nothing can.
+    attachments: Option<&'a mut dyn FnMut(Wanted) -> Option<Attachment>>,
+    attached: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -62,7 +77,7 @@ impl<'a> Reader<'a> {
         if input.len() > MAX_MESSAGE_BYTES {
             return Err(DecodeError::TooLarge);
         }
-        Ok(Self { input, owner: None, offset: 0, values: 0, lossy: false })
+        Ok(Self { input, owner: None, offset: 0, values: 0, lossy: false, attachments: None, attached: 0 })
     }
 
     pub(crate) fn header(&mut self) -> Result<Flavour, DecodeError> {
@@ -73,10 +88,6 @@ impl<'a> Reader<'a> {
             wire::VERSION => Ok(flavour),
             version => Err(DecodeError::BadVersion(version)),
         }
-    }
-
-    pub(crate) fn offset(&self) -> usize {
-        self.offset
     }
 
     pub(crate) fn rest(&self) -> &'a [u8] {
@@ -157,8 +168,33 @@ impl<'a> Reader<'a> {
                 }
                 Ok(dictionary)
             })?),
+            wire::FD => self.attachment(offset, Type::Fd, |_| Ok(Wanted::Fd))?,
+            wire::SHARED_MEMORY => self.attachment(offset, Type::SharedMemory, |reader| {
+                Ok(Wanted::SharedMemory { len: u64::from_le_bytes(reader.array()?) })
+            })?,
+            wire::ENDPOINT => self.attachment(offset, Type::Endpoint, |reader| {
+                Ok(Wanted::Endpoint { id: u64::from_le_bytes(reader.array()?) })
+            })?,
             tag => return Err(DecodeError::UnknownType { offset, tag }),
         })
+    }
+
+    /// A value that travels beside the bytes. They are numbered as they come, so that each is asked for once.
+    fn attachment(
+        &mut self,
+        offset: usize,
+        kind: Type,
+        wanted: impl FnOnce(&mut Self) -> Result<Wanted, DecodeError>,
+    ) -> Result<Object, DecodeError> {
+        let number = self.length()?;
+        let wanted = wanted(self)?;
+        let Some(attachments) = &mut self.attachments else { return Ok(Object::Foreign(kind)) };
+        if number != self.attached || number == MAX_ATTACHMENTS {
+            return Err(DecodeError::BadAttachment { offset });
+        }
+        self.attached += 1;
+        let value = attachments(wanted).map(Object::from).filter(|value| value.kind() == kind);
+        value.ok_or(DecodeError::BadAttachment { offset })
     }
 
     pub(crate) fn data(&mut self) -> Result<&'a [u8], DecodeError> {

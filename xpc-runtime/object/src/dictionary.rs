@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, btree_map};
 
 use bytes::Bytes;
 
-use crate::{Array, Date, Object, Type, Uuid, ValueError};
+use crate::{Array, Date, Endpoint, Fd, Object, SharedMemory, Type, Uuid, ValueError};
 
 /// Values by key: what every message is.
 ///
@@ -122,6 +122,13 @@ getters! {
     /// The identifier under this key.
     #[doc(alias = "xpc_dictionary_get_uuid")]
     uuid: Uuid, Uuid(value) => *value;
+    /// The file descriptor under this key.
+    #[doc(alias = "xpc_dictionary_dup_fd")]
+    fd: &Fd, Fd(value) => value;
+    /// The shared memory under this key.
+    shared_memory: &SharedMemory, SharedMemory(value) => value;
+    /// The endpoint under this key.
+    endpoint: &Endpoint, Endpoint(value) => value;
     /// The list under this key.
     #[doc(alias = "xpc_dictionary_get_array")]
     array: &Array, Array(value) => value;

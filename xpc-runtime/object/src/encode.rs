@@ -1,6 +1,6 @@
-use crate::limits::{MAX_DEPTH, MAX_MESSAGE_BYTES, MAX_VALUES};
+use crate::limits::{MAX_ATTACHMENTS, MAX_DEPTH, MAX_MESSAGE_BYTES, MAX_VALUES};
 use crate::wire::{self, Flavour, padding};
-use crate::{Dictionary, EncodeError, Object};
+use crate::{Attachment, Dictionary, EncodeError, Object};
 
 /// Encodes a message: header, then the dictionary.
 ///
@@ -16,7 +16,30 @@ pub fn encode_message(message: &Dictionary, flavour: Flavour) -> Result<Vec<u8>,
 /// # Errors
 /// As [`encode_message`].
 pub fn encode_message_after(buffer: Vec<u8>, message: &Dictionary, flavour: Flavour) -> Result<Vec<u8>, EncodeError> {
-    let mut encoder = Encoder::message_after(buffer, flavour);
+    encode(buffer, message, flavour, None)
+}
+
+/// As [`encode_message_after`], for a transport that can send descriptors: what is to travel beside the bytes is
+/// appended to `attachments`, which was empty, in the order in which the bytes number it.
+///
+/// # Errors
+/// As [`encode_message`]. What `attachments` holds then means nothing.
+pub fn encode_message_with_attachments(
+    buffer: Vec<u8>,
+    message: &Dictionary,
+    flavour: Flavour,
+    attachments: &mut Vec<Attachment>,
+) -> Result<Vec<u8>, EncodeError> {
+    encode(buffer, message, flavour, Some(attachments))
+}
+
+fn encode(
+    buffer: Vec<u8>,
+    message: &Dictionary,
+    flavour: Flavour,
+    attachments: Option<&mut Vec<Attachment>>,
+) -> Result<Vec<u8>, EncodeError> {
+    let mut encoder = Encoder { attachments, ..Encoder::message_after(buffer, flavour) };
     encoder.count_value()?;
     encoder.dictionary(message, 1)?;
     Ok(encoder.buffer)
@@ -27,24 +50,26 @@ pub fn encode_message_after(buffer: Vec<u8>, message: &Dictionary, flavour: Flav
 /// # Errors
 /// As [`encode_message`].
 pub fn encode_value(value: &Object) -> Result<Vec<u8>, EncodeError> {
-    let mut encoder = Encoder { start: 0, buffer: Vec::new(), values: 0 };
+    let mut encoder = Encoder { start: 0, buffer: Vec::new(), values: 0, attachments: None };
     encoder.object(value, 1)?;
     Ok(encoder.buffer)
 }
 
-pub(crate) struct Encoder {
+pub(crate) struct Encoder<'a> {
     pub(crate) buffer: Vec<u8>,
-    pub(crate) start: usize,
+    start: usize,
     values: usize,
+    /// `None` where nothing can be sent beside the bytes.
+    attachments: Option<&'a mut Vec<Attachment>>,
 }
 
-impl Encoder {
+impl Encoder<'_> {
     /// Writes the header.
     pub(crate) fn message_after(mut buffer: Vec<u8>, flavour: Flavour) -> Self {
         let start = buffer.len();
         buffer.extend_from_slice(&flavour.magic());
         buffer.extend_from_slice(&wire::VERSION.to_le_bytes());
-        Self { buffer, start, values: 0 }
+        Self { buffer, start, values: 0, attachments: None }
     }
 
     fn object(&mut self, value: &Object, depth: usize) -> Result<(), EncodeError> {
@@ -67,9 +92,30 @@ impl Encoder {
                 self.close(size)?;
             }
             Object::Dictionary(dictionary) => self.dictionary(dictionary, depth)?,
-            Object::Foreign(kind) => return Err(EncodeError::Unsendable(*kind)),
+            Object::Fd(fd) => self.attach(wire::FD, value, || Attachment::Fd(fd.clone()))?,
+            Object::SharedMemory(memory) => {
+                self.attach(wire::SHARED_MEMORY, value, || Attachment::SharedMemory(memory.clone()))?;
+                self.buffer.extend_from_slice(&(memory.len() as u64).to_le_bytes());
+            }
+            Object::Endpoint(endpoint) => {
+                self.attach(wire::ENDPOINT, value, || Attachment::Endpoint(endpoint.clone()))?;
+                self.buffer.extend_from_slice(&endpoint.id().to_le_bytes());
+            }
+            Object::Error(_) | Object::Foreign(_) => return Err(EncodeError::Unsendable(value.kind())),
         }
         Ok(())
+    }
+
+    /// Tag and number of a value that travels beside the bytes.
+    fn attach(&mut self, tag: u32, value: &Object, attachment: impl FnOnce() -> Attachment) -> Result<(), EncodeError> {
+        let Some(attachments) = &mut self.attachments else { return Err(EncodeError::Unsendable(value.kind())) };
+        if attachments.len() == MAX_ATTACHMENTS {
+            return Err(EncodeError::TooManyAttachments);
+        }
+        let number = attachments.len();
+        attachments.push(attachment());
+        self.tag(tag);
+        self.length(number)
     }
 
     fn dictionary(&mut self, dictionary: &Dictionary, depth: usize) -> Result<(), EncodeError> {

@@ -45,9 +45,24 @@ pub enum EncodeError {
     #[cfg(feature = "serde")]
     #[error("the value cannot be a message: {0}")]
     Serialize(String),
-    /// A value that was received from a peer but is of a type that this crate can name only, not send.
+    /// A value of a type that cannot be sent: one that this crate can only name, an error, or one that travels beside
+    /// the bytes where there are bytes only.
     #[error("a value of type {0} cannot be sent")]
     Unsendable(Type),
+    /// More descriptors, shared memories and endpoints than [`MAX_ATTACHMENTS`](crate::limits::MAX_ATTACHMENTS).
+    #[error(
+        "the message holds more than {} descriptors, shared memories and endpoints",
+        crate::limits::MAX_ATTACHMENTS
+    )]
+    TooManyAttachments,
+    /// The system has no room for what would have to be sent along.
+    #[error("the {kind} cannot be sent: {reason}")]
+    Attachment {
+        /// Of which type the value is.
+        kind: Type,
+        /// What the system says.
+        reason: String,
+    },
 }
 
 /// Why bytes are not a message. `offset` counts bytes from the start of what was given.
@@ -75,6 +90,12 @@ pub enum DecodeError {
         offset: usize,
         /// The tag.
         tag: u32,
+    },
+    /// A descriptor, shared memory or endpoint that did not come with the message, or is not what the message says.
+    #[error("the attachment at offset {offset} is missing, or of another kind than the message says")]
+    BadAttachment {
+        /// Where its tag stands.
+        offset: usize,
     },
     /// A string or key without its final NUL, with a NUL inside, or not UTF-8.
     #[error("malformed string at offset {offset}")]

@@ -22,12 +22,18 @@
 //! hostile input: sizes are checked before anything is allocated for them, and the constants in [`limits`] bound the
 //! rest.
 //!
+//! Descriptors, shared memory and endpoints travel beside the bytes: [`encode_message_with_attachments`] hands them out,
+//! [`decode_message_with_attachments`] asks for them. The other functions are for peers that are reached by bytes alone:
+//! they refuse to send such values, and read them as [`Object::Foreign`].
+//!
 //! With the feature `serde`, `to_message` and `from_message` do so for any type that implements serde's traits, with no
 //! [`Object`] between: about what `serde_json` does for JSON.
 
-#![forbid(unsafe_code)]
+// `memory` is the only place with any.
+#![deny(unsafe_code)]
 
 mod array;
+mod attachment;
 mod debug;
 mod decode;
 mod dictionary;
@@ -35,6 +41,8 @@ mod encode;
 mod error;
 pub mod limits;
 mod macros;
+#[expect(unsafe_code, reason = "mapped memory is reached by its address")]
+mod memory;
 mod scalar;
 #[cfg(feature = "serde")]
 mod serde;
@@ -42,11 +50,13 @@ mod value;
 mod wire;
 
 pub use array::Array;
+pub use attachment::{Attachment, Endpoint, EndpointHandle, ErrorValue, Fd, Wanted};
 pub use bytes::Bytes;
-pub use decode::{decode_message, decode_message_lossy, decode_value};
+pub use decode::{decode_message, decode_message_lossy, decode_message_with_attachments, decode_value};
 pub use dictionary::Dictionary;
-pub use encode::{encode_message, encode_message_after, encode_value};
+pub use encode::{encode_message, encode_message_after, encode_message_with_attachments, encode_value};
 pub use error::{DecodeError, EncodeError, ValueError};
+pub use memory::*;
 pub use scalar::{Date, ParseUuidError, Uuid};
 #[cfg(feature = "serde")]
 pub use serde::{from_dictionary, from_message, to_dictionary, to_message, to_message_after};

@@ -10,3 +10,7 @@ pub const MAX_VALUES: usize = 1 << 20;
 
 /// How many bytes one encoded message may have, header included. Larger payloads belong in shared memory or a file.
 pub const MAX_MESSAGE_BYTES: usize = 256 << 20;
+
+/// How many descriptors, shared memories and endpoints one message may hold, at every depth together. Each takes a
+/// descriptor of the receiver's, of which a process has a thousand or so unless it asks for more.
+pub const MAX_ATTACHMENTS: usize = 4096;

@@ -1,17 +1,19 @@
 use std::fmt;
+use std::fs::File;
 use std::hash::{Hash, Hasher};
 use std::mem;
+use std::os::fd::OwnedFd;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::{Array, Date, Dictionary, Uuid};
+use crate::{Array, Date, Dictionary, Endpoint, ErrorValue, Fd, SharedMemory, Uuid};
 
 /// One XPC value.
 ///
 /// `From` turns Rust's own types into it, so that the methods which take `impl Into<Object>` can be given plain values:
-/// `bool`, `i64`/`i32`, `u64`/`u32`, `f64`, `&str`/`String`, bytes, [`Uuid`], [`Date`]/`SystemTime`, [`Array`],
-/// [`Dictionary`], and `()` for null.
+/// `bool`, `i64`/`i32`, `u64`/`u32`, `f64`, `&str`/`String`, bytes, [`Uuid`], [`Date`]/`SystemTime`,
+/// [`Fd`]/`OwnedFd`/`File`, [`SharedMemory`], [`Endpoint`], [`Array`], [`Dictionary`], and `()` for null.
 ///
 /// `Debug` prints a value as `xpc_copy_description` does, without the addresses.
 #[doc(alias = "xpc_object_t")]
@@ -46,6 +48,17 @@ pub enum Object {
     /// An identifier.
     #[doc(alias = "xpc_uuid_create")]
     Uuid(Uuid),
+    /// A file descriptor.
+    #[doc(alias = "xpc_fd_create")]
+    Fd(Fd),
+    /// Memory that sender and receiver see.
+    #[doc(alias = "xpc_shmem_create")]
+    SharedMemory(SharedMemory),
+    /// The way to an anonymous listener.
+    #[doc(alias = "xpc_endpoint_create")]
+    Endpoint(Endpoint),
+    /// An error object of libxpc's. Sending it is an error.
+    Error(ErrorValue),
     /// A list.
     #[doc(alias = "xpc_array_create")]
     Array(Array),
@@ -73,6 +86,10 @@ pub enum Type {
     Data,
     String,
     Uuid,
+    Fd,
+    SharedMemory,
+    Endpoint,
+    Error,
     Array,
     Dictionary,
     /// A type that this version does not know.
@@ -91,6 +108,10 @@ impl fmt::Display for Type {
             Self::Data => "data",
             Self::String => "string",
             Self::Uuid => "uuid",
+            Self::Fd => "fd",
+            Self::SharedMemory => "shmem",
+            Self::Endpoint => "endpoint",
+            Self::Error => "error",
             Self::Array => "array",
             Self::Dictionary => "dictionary",
             Self::Unknown => "unknown",
@@ -112,6 +133,10 @@ impl Object {
             Self::Data(_) => Type::Data,
             Self::String(_) => Type::String,
             Self::Uuid(_) => Type::Uuid,
+            Self::Fd(_) => Type::Fd,
+            Self::SharedMemory(_) => Type::SharedMemory,
+            Self::Endpoint(_) => Type::Endpoint,
+            Self::Error(_) => Type::Error,
             Self::Array(_) => Type::Array,
             Self::Dictionary(_) => Type::Dictionary,
             Self::Foreign(kind) => *kind,
@@ -133,6 +158,10 @@ impl Hash for Object {
             Self::Data(value) => value.hash(state),
             Self::String(value) => value.hash(state),
             Self::Uuid(value) => value.hash(state),
+            Self::Fd(value) => value.hash(state),
+            Self::SharedMemory(value) => value.hash(state),
+            Self::Endpoint(value) => value.hash(state),
+            Self::Error(value) => value.hash(state),
             Self::Array(value) => value.hash(state),
             Self::Dictionary(value) => value.hash(state),
             Self::Foreign(kind) => kind.hash(state),
@@ -167,6 +196,14 @@ from! {
     &String => |value| Self::String(value.clone());
     String => |value| Self::String(value);
     Uuid => |value| Self::Uuid(value);
+    Fd => |value| Self::Fd(value);
+    &Fd => |value| Self::Fd(value.clone());
+    OwnedFd => |value| Self::Fd(value.into());
+    File => |value| Self::Fd(value.into());
+    SharedMemory => |value| Self::SharedMemory(value);
+    &SharedMemory => |value| Self::SharedMemory(value.clone());
+    Endpoint => |value| Self::Endpoint(value);
+    &Endpoint => |value| Self::Endpoint(value.clone());
     Array => |value| Self::Array(value);
     Dictionary => |value| Self::Dictionary(value);
 }
@@ -196,6 +233,10 @@ try_from! {
     Data => Bytes;
     String => String;
     Uuid => Uuid;
+    Fd => Fd;
+    SharedMemory => SharedMemory;
+    Endpoint => Endpoint;
+    Error => ErrorValue;
     Array => Array;
     Dictionary => Dictionary;
 }

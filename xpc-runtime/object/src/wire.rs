@@ -9,11 +9,16 @@ pub(crate) const DATE: u32 = 0x7000;
 pub(crate) const DATA: u32 = 0x8000;
 pub(crate) const STRING: u32 = 0x9000;
 pub(crate) const UUID: u32 = 0xa000;
+/// The number of the attachment follows; so it does in the next two.
+pub(crate) const FD: u32 = 0xb000;
+/// Then its length, eight bytes.
+pub(crate) const SHARED_MEMORY: u32 = 0xc000;
 pub(crate) const ARRAY: u32 = 0xe000;
 pub(crate) const DICTIONARY: u32 = 0xf000;
+/// Then the number that its listener has, eight bytes.
+pub(crate) const ENDPOINT: u32 = 0x12000;
 
 pub(crate) const VERSION: u32 = 5;
-pub(crate) const HEADER_BYTES: usize = 8;
 
 /// Which of the two known headers stands before a message. Both carry the same values after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -83,7 +83,9 @@ fn malformed_input_is_refused() {
         ("00f00000 18000000 02000000 61000000 00100000 61000000 00100000 00000000", DuplicateKey { offset: 20 }),
         ("00f00000 0c000000 01000000 61616161 61616161", BadString { offset: 12 }),
         ("00100000 00", TrailingBytes(1)),
-        ("00b00000 00000000", UnknownType { offset: 0, tag: 0xb000 }),
+        ("00b00000", Truncated { offset: 4, needed: 4 }),
+        ("00c00000 00000000 00100000", Truncated { offset: 8, needed: 8 - 4 }),
+        ("00d00000 00000000", UnknownType { offset: 0, tag: 0xd000 }),
         ("78563412", UnknownType { offset: 0, tag: 0x1234_5678 }),
     ] {
         assert_eq!(decode_value(&bytes(hex)), Err(error), "{hex}");

@@ -11,8 +11,8 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use values::objects;
 use xpc_object::{
-    Array, Bytes, Date, DecodeError, Dictionary, EncodeError, Flavour, Object, Uuid, array, decode_message, dictionary,
-    encode_message, from_message, limits, to_message, to_message_after,
+    Array, Bytes, Date, DecodeError, Dictionary, EncodeError, Flavour, Object, Type, Uuid, array, decode_message,
+    dictionary, encode_message, from_message, limits, to_message, to_message_after,
 };
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -364,4 +364,14 @@ fn flattened_and_untagged_types_are_read() {
     let message = to_message(&outer, Flavour::Mach).unwrap();
     assert_eq!(decode_message(&message.clone().into()).unwrap().0.date("at"), Ok(Date::from_nanoseconds(5)));
     assert_eq!(from_message::<Outer>(&message).unwrap(), outer);
+}
+
+#[test]
+fn what_travels_beside_the_bytes_can_be_named_and_ignored() {
+    let input = bytes("43505840 05000000 00f00000 14000000 01000000 76616c75 65000000 00b00000 00000000");
+    assert_eq!(from_message::<One<Object>>(&input), Ok(One { value: Object::Foreign(Type::Fd) }));
+    assert!(from_message::<IgnoredAny>(&input).is_ok());
+    let error = from_message::<One<u8>>(&input).unwrap_err().to_string();
+    assert!(error.contains("fd, expected u8"), "{error}");
+    assert!(sent(Object::Foreign(Type::Fd)).is_err());
 }

@@ -8,8 +8,13 @@ use std::sync::{Arc, OnceLock};
 
 use plist::{Dictionary, Value};
 
+use crate::sandbox::Policy;
+
 /// Names the bundle whose services a program outside any bundle can reach: `cargo run`, `cargo test`.
 pub const BUNDLE_VARIABLE: &str = "XPC_RUNTIME_BUNDLE";
+
+/// Where `cargo xpc bundle` puts the entitlements of a program that has no signature to hold them.
+const ENTITLEMENTS: &str = "Entitlements.plist";
 
 /// What the launcher has to know of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +22,8 @@ pub(crate) struct Service {
     pub executable: PathBuf,
     pub environment: Vec<(String, String)>,
     pub joins_session: bool,
+    /// `None`: it is not sandboxed.
+    pub sandbox: Option<Policy>,
 }
 
 /// An app's bundle and its services, read once.
@@ -138,9 +145,28 @@ fn read_service(contents: &Path) -> Result<(String, Result<Service, String>), St
         }
         let joins_session =
             options.and_then(|options| options.get("JoinExistingSession")).and_then(Value::as_boolean).unwrap_or(false);
-        Ok(Service { executable: contents.join("MacOS").join(executable), environment, joins_session })
+        Ok(Service {
+            executable: contents.join("MacOS").join(executable),
+            environment,
+            joins_session,
+            sandbox: read_sandbox(contents)?,
+        })
     };
     Ok((name.to_owned(), service()))
+}
+
+fn read_sandbox(contents: &Path) -> Result<Option<Policy>, String> {
+    let path = contents.join(ENTITLEMENTS);
+    let broken = |what: &str| format!("{}: {what}", path.display());
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        // Not taken for none: that would be no sandbox.
+        Err(error) => return Err(broken(&error.to_string())),
+    };
+    let entitlements = Value::from_reader(std::io::Cursor::new(bytes)).map_err(|error| broken(&error.to_string()))?;
+    let entitlements = entitlements.as_dictionary().ok_or_else(|| broken("not a dictionary"))?;
+    Policy::from_entitlements(entitlements).map_err(|what| broken(&what))
 }
 
 fn text<'a>(dictionary: &'a Dictionary, key: &str) -> Option<&'a str> {
@@ -189,7 +215,7 @@ mod tests {
         let executable = fs::canonicalize(&app).unwrap().join("Contents/XPCServices/one.xpc/Contents/MacOS/exe");
         assert_eq!(
             bundle.find("org.one"),
-            Ok(Service { executable, environment: vec![("A".into(), "b".into())], joins_session: true })
+            Ok(Service { executable, environment: vec![("A".into(), "b".into())], joins_session: true, sandbox: None })
         );
         assert!(bundle.find("org.two").unwrap_err().contains("no CFBundleExecutable"));
         let reason = bundle.find("org.four").unwrap_err();

@@ -4,11 +4,13 @@
 //! sent before anyone asked for credentials, the kernel says process 0, which rustix 1.1 reads into a type that cannot
 //! be zero.
 
-use std::mem;
+use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::io::{Errno, Result};
 use rustix::net::RecvFlags;
+
+use crate::socket;
 
 /// Who is at the other end: what the kernel said of the process that sent its hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,19 +50,50 @@ pub(crate) fn maker(socket: impl AsFd) -> Option<Credentials> {
     if result == 0 && usize::try_from(length) == Ok(size) { Credentials::from_kernel(credentials) } else { None }
 }
 
-/// How much room ancillary data gets, in words so that it is aligned: one set of credentials, and more descriptors than
-/// anyone may send unasked. What does not fit is closed by the kernel.
-const CONTROL_WORDS: usize = 16;
+/// How much room ancillary data gets, in words so that it is aligned: one set of credentials, and as many descriptors as
+/// one call can send.
+const CONTROL_WORDS: usize = (64 + 4 * socket::MAX_DESCRIPTORS).div_ceil(8);
 
-/// Reads once into `buffer`, with the credentials of whoever sent these bytes. 0 is the end of the stream. Descriptors
-/// that came along are closed.
-pub(crate) fn receive_with_credentials(
+/// What one read brought.
+pub(crate) struct Received {
+    /// How many bytes; 0 is the end of the stream.
+    pub read: usize,
+    /// Who sent them, where the socket is set to say so.
+    pub credentials: Option<Credentials>,
+    /// Closed on exec.
+    pub descriptors: Vec<OwnedFd>,
+    /// Not all descriptors arrived: this process has too many open.
+    pub cut: bool,
+}
+
+/// Reads once into `buffer`, with what came beside the bytes.
+pub(crate) fn receive_message(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> Result<Received> {
+    let (start, room) = (buffer.as_mut_ptr(), buffer.len());
+    // SAFETY: a buffer of this length, borrowed by nothing else.
+    unsafe { receive_at(socket, start, room, flags) }
+}
+
+/// As [`receive_message`], behind what `buffer` holds, at most `room` bytes.
+pub(crate) fn receive_message_more(
     socket: impl AsFd,
-    buffer: &mut [u8],
+    buffer: &mut Vec<u8>,
+    room: usize,
     flags: RecvFlags,
-) -> Result<(usize, Option<Credentials>)> {
-    let mut control = [0_u64; CONTROL_WORDS];
-    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+) -> Result<Received> {
+    buffer.reserve(room);
+    let start = buffer.spare_capacity_mut().as_mut_ptr();
+    // SAFETY: `reserve` has made room for as many bytes, and nothing else uses them.
+    let received = unsafe { receive_at(socket, start.cast(), room, flags) }?;
+    // SAFETY: the kernel has written `read` bytes, at most `room`, behind those that were there.
+    unsafe { buffer.set_len(buffer.len() + received.read) };
+    Ok(received)
+}
+
+/// # Safety
+/// There are `room` bytes at `start` that can be written, and nothing else uses them meanwhile.
+unsafe fn receive_at(socket: impl AsFd, start: *mut u8, room: usize, flags: RecvFlags) -> Result<Received> {
+    let mut control = [const { MaybeUninit::<u64>::uninit() }; CONTROL_WORDS];
+    let mut part = libc::iovec { iov_base: start.cast(), iov_len: room };
     // SAFETY: all zero is a valid message header: no address, no parts, no control data.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     message.msg_iov = &raw mut part;
@@ -69,7 +102,7 @@ pub(crate) fn receive_with_credentials(
     message.msg_controllen = size_of_val(&control) as _;
     let flags = flags.bits().cast_signed() | libc::MSG_CMSG_CLOEXEC;
     let read = loop {
-        // SAFETY: the header points to `part` and `control`, with their sizes, and `part` to `buffer`, with its size;
+        // SAFETY: the header points to `part` and `control`, with their sizes, and `part` to the buffer, with its size;
         // all live and are used by nothing else.
         let read = unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut message, flags) };
         match usize::try_from(read) {
@@ -81,6 +114,7 @@ pub(crate) fn receive_with_credentials(
         }
     };
     let mut credentials = None;
+    let mut descriptors = Vec::new();
     // SAFETY: the kernel has filled the header in: `msg_control` holds `msg_controllen` bytes of well-formed control
     // messages, which is what these macros walk over. Data is read unaligned, after its length was compared. Received
     // descriptors are this process's and owned by nothing else yet.
@@ -96,7 +130,7 @@ pub(crate) fn receive_with_credentials(
                 }
                 (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
                     for index in 0..length / size_of::<RawFd>() {
-                        drop(OwnedFd::from_raw_fd(data.cast::<RawFd>().add(index).read_unaligned()));
+                        descriptors.push(OwnedFd::from_raw_fd(data.cast::<RawFd>().add(index).read_unaligned()));
                     }
                 }
                 _ => {}
@@ -104,5 +138,5 @@ pub(crate) fn receive_with_credentials(
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
     }
-    Ok((read, credentials))
+    Ok(Received { read, credentials, descriptors, cut: message.msg_flags & libc::MSG_CTRUNC != 0 })
 }

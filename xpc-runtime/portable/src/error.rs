@@ -15,6 +15,9 @@ pub enum Error {
     /// A blocking request inside the handler of its own connection could never be answered.
     #[error("a blocking request inside a handler of the same connection can never be answered")]
     WouldDeadlock,
+    /// More waits to be sent than the connection's budget allows. The message was not queued.
+    #[error("the connection's budget is used up: the peer takes messages more slowly than they are sent")]
+    Full,
     /// The time given to the request is over.
     #[error("no reply came in time")]
     TimedOut,

@@ -4,13 +4,18 @@
 //! |---|---|
 //! | 0..4 | length of the payload, little-endian |
 //! | 4 | kind |
-//! | 5..8 | zero |
+//! | 5 | zero |
+//! | 6..8 | how many descriptors come with it, little-endian |
 //! | 8..16 | request number, little-endian; zero where the kind has none |
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use xpc_object::{Dictionary, EncodeError, Flavour, decode_message, encode_message_after, limits};
+use xpc_object::{
+    Attachment, Dictionary, EncodeError, Fd, Flavour, Memfd, Type, Wanted, decode_message_with_attachments,
+    encode_message_with_attachments, limits,
+};
 
 pub(crate) const HEADER_BYTES: usize = 16;
 /// Version 1 of this framing, the only payload of a hello.
@@ -30,6 +35,20 @@ pub(crate) enum Kind {
     NoReply = 5,
     /// From the launcher, instead of a service's hello: there is no such service. The payload says why, in UTF-8.
     Refused = 6,
+}
+
+/// A frame to be sent.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub bytes: Vec<u8>,
+    /// Those that have not left yet; they leave in order.
+    pub descriptors: Vec<Fd>,
+}
+
+impl From<Vec<u8>> for Outgoing {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, descriptors: Vec::new() }
+    }
 }
 
 /// A frame taken off the stream, its message decoded.
@@ -54,14 +73,26 @@ pub(crate) fn total_length(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     if length > limits::MAX_MESSAGE_BYTES { Err(Malformed) } else { Ok(Some(HEADER_BYTES + length)) }
 }
 
-/// Reads one whole frame, as long as [`total_length`] says.
-pub(crate) fn decode(frame: &Bytes) -> Result<Frame, Malformed> {
+/// How many descriptors belong to the frame at the start of `bytes`, once its header is there.
+pub(crate) fn descriptors(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+    let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+    let count = usize::from(u16::from_le_bytes([header[6], header[7]]));
+    if count > limits::MAX_ATTACHMENTS { Err(Malformed) } else { Ok(Some(count)) }
+}
+
+/// Reads one whole frame, as long as [`total_length`] says, with all the descriptors that belong to it.
+pub(crate) fn decode(frame: &Bytes, descriptors: Vec<OwnedFd>) -> Result<Frame, Malformed> {
     let (header, _) = frame.split_first_chunk::<HEADER_BYTES>().ok_or(Malformed)?;
-    let [_, _, _, _, kind, 0, 0, 0, number @ ..] = *header else { return Err(Malformed) };
+    let [_, _, _, _, kind, 0, _, _, number @ ..] = *header else { return Err(Malformed) };
     let number = u64::from_le_bytes(number);
     let payload = frame.slice(HEADER_BYTES..);
-    let message = || decode_message(&payload).map(|(message, _)| message).map_err(|_| Malformed);
-    Ok(match kind {
+    let mut descriptors = descriptors.into_iter();
+    let mut message = || {
+        decode_message_with_attachments(&payload, &mut |wanted| attachment(wanted, descriptors.next()?))
+            .map(|(message, _)| message)
+            .map_err(|_| Malformed)
+    };
+    let read = match kind {
         kind if kind == Kind::Hello as u8 && *payload == HELLO => Frame::Hello,
         kind if kind == Kind::Message as u8 => Frame::Message(message()?),
         kind if kind == Kind::Request as u8 => Frame::Request(number, message()?),
@@ -69,7 +100,32 @@ pub(crate) fn decode(frame: &Bytes) -> Result<Frame, Malformed> {
         kind if kind == Kind::NoReply as u8 && payload.is_empty() => Frame::NoReply(number),
         kind if kind == Kind::Refused as u8 => Frame::Refused(String::from_utf8_lossy(&payload).into()),
         _ => return Err(Malformed),
-    })
+    };
+    // Each was asked for by a value of the message.
+    if descriptors.next().is_some() { Err(Malformed) } else { Ok(read) }
+}
+
+fn attachment(wanted: Wanted, descriptor: OwnedFd) -> Option<Attachment> {
+    match wanted {
+        Wanted::Fd => Some(Attachment::Fd(descriptor.into())),
+        Wanted::SharedMemory { len } => {
+            Memfd::received(descriptor, len).ok().map(|memfd| Attachment::SharedMemory(memfd.into()))
+        }
+        // No listener of this version makes any.
+        Wanted::Endpoint { .. } => None,
+    }
+}
+
+/// The descriptor that stands for a value at the receiver's.
+fn descriptor(attachment: Attachment) -> Result<Fd, EncodeError> {
+    match attachment {
+        Attachment::Fd(fd) => Ok(fd),
+        Attachment::SharedMemory(memory) => memory
+            .handle::<Memfd>()
+            .map(|memfd| memfd.file().clone())
+            .ok_or(EncodeError::Unsendable(Type::SharedMemory)),
+        Attachment::Endpoint(_) => Err(EncodeError::Unsendable(Type::Endpoint)),
+    }
 }
 
 /// A frame with a short payload of its own.
@@ -80,10 +136,20 @@ pub(crate) fn control(kind: Kind, number: u64, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A frame that carries a message.
-pub(crate) fn message(kind: Kind, number: u64, message: &Dictionary) -> Result<Vec<u8>, EncodeError> {
+pub(crate) fn message(kind: Kind, number: u64, message: &Dictionary) -> Result<Outgoing, EncodeError> {
     let mut frame = Vec::with_capacity(256);
     frame.extend_from_slice(&header(kind, number));
-    Ok(finish(encode_message_after(frame, message, Flavour::Mach)?))
+    let mut attachments = Vec::new();
+    let mut bytes = encode_message_with_attachments(frame, message, Flavour::Mach, &mut attachments).map(finish)?;
+    let descriptors = attachments.into_iter().map(descriptor).collect::<Result<Vec<_>, _>>()?;
+    let count = u16::try_from(descriptors.len()).expect("MAX_ATTACHMENTS fits 16 bits");
+    bytes[6..8].copy_from_slice(&count.to_le_bytes());
+    Ok(Outgoing { bytes, descriptors })
+}
+
+/// Whether an encoded frame ends a request.
+pub(crate) fn is_reply(frame: &[u8]) -> bool {
+    frame[4] == Kind::Reply as u8 || frame[4] == Kind::NoReply as u8
 }
 
 /// Changes the number of an encoded frame: numbers are given under the connection's lock, encoding happens outside it.
@@ -111,18 +177,18 @@ mod tests {
     #[test]
     fn every_kind_round_trips() {
         let body = Dictionary::new().with("key", 7_u64);
-        let read = |frame: Vec<u8>| {
-            assert_eq!(total_length(&frame), Ok(Some(frame.len())));
-            decode(&frame.into()).unwrap()
+        let read = |frame: Outgoing| {
+            assert_eq!(total_length(&frame.bytes), Ok(Some(frame.bytes.len())));
+            decode(&frame.bytes.into(), Vec::new()).unwrap()
         };
-        assert!(matches!(read(control(Kind::Hello, 0, &HELLO)), Frame::Hello));
+        assert!(matches!(read(control(Kind::Hello, 0, &HELLO).into()), Frame::Hello));
         assert!(matches!(read(message(Kind::Message, 0, &body).unwrap()), Frame::Message(read) if read == body));
         assert!(matches!(read(message(Kind::Request, 9, &body).unwrap()), Frame::Request(9, read) if read == body));
         assert!(
             matches!(read(message(Kind::Reply, u64::MAX, &body).unwrap()), Frame::Reply(u64::MAX, read) if read == body)
         );
-        assert!(matches!(read(control(Kind::NoReply, 3, &[])), Frame::NoReply(3)));
-        assert!(matches!(read(control(Kind::Refused, 0, b"why")), Frame::Refused(reason) if &*reason == "why"));
+        assert!(matches!(read(control(Kind::NoReply, 3, &[]).into()), Frame::NoReply(3)));
+        assert!(matches!(read(control(Kind::Refused, 0, b"why").into()), Frame::Refused(reason) if &*reason == "why"));
     }
 
     #[test]
@@ -136,10 +202,10 @@ mod tests {
             vec![0; HEADER_BYTES],
             vec![0; 3],
         ] {
-            assert!(decode(&frame.into()).is_err());
+            assert!(decode(&frame.into(), Vec::new()).is_err());
         }
         let mut reserved = control(Kind::NoReply, 1, &[]);
-        reserved[6] = 1;
-        assert!(decode(&reserved.into()).is_err());
+        reserved[5] = 1;
+        assert!(decode(&reserved.into(), Vec::new()).is_err());
     }
 }

@@ -42,6 +42,8 @@ mod message;
 #[cfg(target_os = "linux")]
 mod reactor;
 #[cfg(target_os = "linux")]
+mod sandbox;
+#[cfg(target_os = "linux")]
 mod service;
 #[cfg(target_os = "linux")]
 pub mod settings;
@@ -59,7 +61,7 @@ mod transaction;
 #[cfg(target_os = "linux")]
 pub use crate::{
     bundle::BUNDLE_VARIABLE,
-    connection::{Connection, Event, Handler, Inactive},
+    connection::{Budget, Connection, Event, Handler, Inactive, SendReady, Suspension},
     credentials::Credentials,
     error::Error,
     launcher::{DEBUG_VARIABLE, KEPT_VARIABLES},

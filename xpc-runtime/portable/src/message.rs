@@ -64,7 +64,7 @@ impl Reply {
 impl Drop for Reply {
     fn drop(&mut self) {
         if self.number != 0 {
-            self.core.push_to_link(self.link, frame::control(Kind::NoReply, self.number, &[]));
+            self.core.push_to_link(self.link, frame::control(Kind::NoReply, self.number, &[]).into());
         }
     }
 }

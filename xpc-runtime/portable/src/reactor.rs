@@ -24,6 +24,13 @@ const KEPT_THREADS: usize = 2;
 /// The token of the eventfd that announces jobs.
 const WAKE: u64 = 0;
 
+/// Work that no socket announces.
+pub(crate) enum Job {
+    /// A connection has something for its handler, or something that was held back.
+    Attend(Arc<Core>),
+    Run(Box<dyn FnOnce() + Send>),
+}
+
 pub(crate) enum Source {
     Connection(Arc<Core>),
     Acceptor(Arc<Acceptor>),
@@ -34,7 +41,7 @@ pub(crate) struct Reactor {
     wake: OwnedFd,
     sources: Mutex<HashMap<u64, Source>>,
     next_token: AtomicU64,
-    jobs: Mutex<VecDeque<Arc<Core>>>,
+    jobs: Mutex<VecDeque<Job>>,
     threads: AtomicUsize,
     waiting: AtomicUsize,
 }
@@ -115,9 +122,9 @@ impl Reactor {
         connections.collect()
     }
 
-    /// Has a thread look after a connection that has work which no socket announces.
-    pub(crate) fn submit(&'static self, core: Arc<Core>) {
-        lock(&self.jobs).push_back(core);
+    /// Has a thread do this.
+    pub(crate) fn submit(&'static self, job: Job) {
+        lock(&self.jobs).push_back(job);
         self.announce_job();
         self.start();
     }
@@ -185,8 +192,10 @@ impl Reactor {
             if more {
                 self.announce_job();
             }
-            if let Some(core) = job {
-                core.attend();
+            match job {
+                Some(Job::Attend(core)) => core.attend(),
+                Some(Job::Run(run)) => run(),
+                None => {}
             }
             return;
         }

@@ -71,17 +71,28 @@ impl Slot {
 
     /// Waits for another thread to fill the slot; `None` once the deadline has passed.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<Result<Message, Error>> {
-        let waker = Waker::from(Arc::new(Parked(thread::current())));
-        loop {
-            if let Poll::Ready(result) = self.poll(&waker) {
-                return Some(result);
-            }
-            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                None => thread::park(),
-                Some(left) if left.is_zero() => return None,
-                Some(left) => thread::park_timeout(left),
-            }
+        wait(deadline, |waker| self.poll(waker))
+    }
+}
+
+/// Blocks until `poll` is ready; `None` once the deadline has passed.
+pub(crate) fn wait<T>(deadline: Option<Instant>, mut poll: impl FnMut(&Waker) -> Poll<T>) -> Option<T> {
+    let waker = Waker::from(Arc::new(Parked(thread::current())));
+    loop {
+        if let Poll::Ready(result) = poll(&waker) {
+            return Some(result);
         }
+        match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+            None => thread::park(),
+            Some(left) if left.is_zero() => return None,
+            Some(left) => thread::park_timeout(left),
+        }
+    }
+}
+
+pub(crate) fn wake_all(wakers: Vec<Waker>) {
+    for waker in wakers {
+        waker.wake();
     }
 }
 

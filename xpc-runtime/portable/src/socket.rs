@@ -5,13 +5,15 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::buffer::spare_capacity;
 use rustix::cmsg_space;
 use rustix::io::{Errno, Result};
 use rustix::net::{
     self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sockopt,
 };
+use xpc_object::Fd;
+
+use crate::frame::HEADER_BYTES;
 
 /// Both ends of a connection. The kernel attaches the sender's credentials to whatever is sent from now on, until
 /// [`stop_credentials`].
@@ -38,14 +40,37 @@ pub(crate) fn send(socket: impl AsFd, bytes: &[u8]) -> Result<usize> {
     retry(|| net::send(&socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT))
 }
 
+/// How many descriptors the kernel takes in one call (`SCM_MAX_FD`).
+pub(crate) const MAX_DESCRIPTORS: usize = 253;
+
+/// As [`send`], for what is left of a frame and its descriptors: those that leave are taken out. All arrive no later than
+/// the frame's last byte: every part of them but the last takes one byte along, the first one the header.
+pub(crate) fn send_frame(socket: impl AsFd, bytes: &[u8], descriptors: &mut Vec<Fd>) -> Result<usize> {
+    if descriptors.is_empty() {
+        return send(socket, bytes);
+    }
+    let count = descriptors.len().min(MAX_DESCRIPTORS);
+    let bytes =
+        if count < descriptors.len() { &bytes[..HEADER_BYTES.min(bytes.len() - descriptors.len())] } else { bytes };
+    let part: Vec<_> = descriptors[..count].iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&part));
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let sent = retry(|| net::sendmsg(&socket, &[IoSlice::new(bytes)], &mut control, flags))?;
+    descriptors.drain(..count);
+    Ok(sent)
+}
+
 /// Reads once into `buffer`; 0 is the end of the stream.
 pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> Result<usize> {
     retry(|| net::recv(&socket, &mut *buffer, flags)).map(|(read, _)| read)
 }
 
 /// As [`receive`], into the spare capacity of `buffer`.
+#[cfg(test)]
 pub(crate) fn receive_more(socket: impl AsFd, buffer: &mut Vec<u8>, flags: RecvFlags) -> Result<usize> {
-    retry(|| net::recv(&socket, spare_capacity(buffer), flags)).map(|(_, read)| read)
+    retry(|| net::recv(&socket, rustix::buffer::spare_capacity(buffer), flags)).map(|(_, read)| read)
 }
 
 /// Sends one packet over the bootstrap socket, with one descriptor or none, without waiting.

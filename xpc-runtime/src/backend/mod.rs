@@ -6,6 +6,8 @@
 //! | `Handler` | `Box<dyn FnMut(&Connection, Event) + Send>`; called for one event at a time. Its panics end the process |
 //! | `Event` | `Message(Message)`, `Interrupted` (connections made by name only), `TerminationImminent` (accepted ones only), `Invalid(Arc<str>)` once and last; the handler is dropped after it |
 //! | `Connection` | `Clone` of one reference, `Send + Sync`; `send`, `send_with_reply`, `send_with_reply_blocking(&Dictionary, Option<Duration>)`, `cancel`, `credentials`, `name`. The last clone of a named one ends it after what was queued has left; an accepted one keeps itself alive |
+//! | `Inactive`, flow | `set_budget(&mut self, Budget)`; a backend without limits ignores it |
+//! | `Connection`, flow | `send_blocking`, `send_ready -> SendReady`, a `Future<Output = Result<(), _>>`; `send_barrier(FnOnce() + Send)`, which runs in any case; `suspend -> Suspension`, whose drop resumes and which is a clone of the connection; `set_context(Arc<dyn Any + Send + Sync>)`, `context`, dropped with the last clone |
 //! | `ReplyFuture` | `Future<Output = Result<Message, _>>`, `Unpin + Send`; the request has left the caller before it is first polled; keeps the connection alive |
 //! | `Message` | `dictionary(&self) -> &Dictionary`; `reply(&self) -> Option<Reply>` gives the right to reply once, to whoever asks first. Dropped with that right in it, it interrupts the requester |
 //! | `Reply` | `send(self, &Dictionary)`; dropped unsent, it interrupts the requester |
@@ -17,13 +19,19 @@
 #[cfg(all(target_vendor = "apple", not(xpc_runtime_force_portable)))]
 mod apple;
 #[cfg(all(target_vendor = "apple", not(xpc_runtime_force_portable)))]
-pub(crate) use apple::{Connection, Event, Inactive, Message, Reply, ReplyFuture, Transaction, run_service, testing};
+pub use apple::Budget;
+#[cfg(all(target_vendor = "apple", not(xpc_runtime_force_portable)))]
+pub(crate) use apple::{
+    Connection, Event, Inactive, Message, Reply, ReplyFuture, SendReady, Suspension, Transaction, run_service, testing,
+};
 
 #[cfg(not(all(target_vendor = "apple", not(xpc_runtime_force_portable))))]
 mod portable;
 #[cfg(not(all(target_vendor = "apple", not(xpc_runtime_force_portable))))]
+pub use portable::Budget;
+#[cfg(not(all(target_vendor = "apple", not(xpc_runtime_force_portable))))]
 pub(crate) use portable::{
-    Connection, Event, Inactive, Message, Reply, ReplyFuture, Transaction, run_service, testing,
+    Connection, Event, Inactive, Message, Reply, ReplyFuture, SendReady, Suspension, Transaction, run_service, testing,
 };
 
 const _: () = {
@@ -38,4 +46,8 @@ const _: () = {
     send::<Reply>();
     send::<ReplyFuture>();
     unpin::<ReplyFuture>();
+    send::<SendReady>();
+    unpin::<SendReady>();
+    send::<Suspension>();
+    sync::<Suspension>();
 };

@@ -1,6 +1,9 @@
 //! `xpc-portable` has the shape of a backend already; only its errors are its own.
 
-pub(crate) use xpc_portable::{Connection, Event, Inactive, Message, Reply, ReplyFuture, Transaction, run_service};
+pub use xpc_portable::Budget;
+pub(crate) use xpc_portable::{
+    Connection, Event, Inactive, Message, Reply, ReplyFuture, SendReady, Suspension, Transaction, run_service,
+};
 
 use crate::Error;
 
@@ -9,6 +12,7 @@ impl From<xpc_portable::Error> for Error {
         match error {
             xpc_portable::Error::Interrupted => Self::Interrupted,
             xpc_portable::Error::WouldDeadlock => Self::WouldDeadlock,
+            xpc_portable::Error::Full => Self::Full,
             xpc_portable::Error::TimedOut => Self::TimedOut,
             xpc_portable::Error::Encode(error) => Self::Encode(error),
             xpc_portable::Error::Invalid(reason) => Self::Invalid(reason),

@@ -105,6 +105,7 @@ macro_rules! scenarios {
 scenarios! {
     a_service_replies_by_name = "reply-by-name",
     every_type_crosses = "every-type",
+    descriptors_and_shared_memory_cross = "attachments",
     only_a_message_launches = "launch-on-message",
     messages_keep_their_order = "order",
     a_killed_service_interrupts_and_is_launched_again = "kill-while-pending",

@@ -3,8 +3,8 @@ use std::fmt::Display;
 
 use serde_core::de::value::{BorrowedStrDeserializer, BytesDeserializer, SeqDeserializer};
 use serde_core::de::{
-    self, Deserialize, DeserializeSeed, EnumAccess, Expected, IntoDeserializer as _, MapAccess, SeqAccess, Unexpected,
-    VariantAccess, Visitor,
+    self, Deserialize, DeserializeSeed, EnumAccess, Expected, IgnoredAny, IntoDeserializer as _, MapAccess, SeqAccess,
+    Unexpected, VariantAccess, Visitor,
 };
 
 use super::{key, names};
@@ -124,6 +124,8 @@ impl<'r, 'de> Deserializer<'r, 'de> {
             wire::BOOL => drop(self.reader.array::<4>()?),
             wire::INT64 | wire::UINT64 | wire::DOUBLE | wire::DATE => drop(self.reader.array::<8>()?),
             wire::UUID => drop(self.reader.array::<16>()?),
+            wire::FD => drop(self.reader.array::<4>()?),
+            wire::SHARED_MEMORY | wire::ENDPOINT => drop(self.reader.array::<12>()?),
             wire::DATA => drop(self.reader.data()?),
             wire::STRING => {
                 let (text, offset) = self.reader.string_bytes()?;
@@ -136,7 +138,7 @@ impl<'r, 'de> Deserializer<'r, 'de> {
                         let (key, offset) = self.reader.key_bytes()?;
                         utf8(key, offset)?;
                     }
-                    let offset = self.reader.offset();
+                    let offset = self.reader.offset;
                     let tag = self.reader.tag()?;
                     let inner = Deserializer { reader: &mut *self.reader, depth: self.depth + 1, wrappers: 0 };
                     inner.skip(tag, offset)?;
@@ -161,6 +163,9 @@ impl<'r, 'de> Deserializer<'r, 'de> {
             wire::STRING => "string",
             wire::ARRAY => "array",
             wire::DICTIONARY => "dictionary",
+            wire::FD => "fd",
+            wire::SHARED_MEMORY => "shmem",
+            wire::ENDPOINT => "endpoint",
             tag => return Err(DecodeError::UnknownType { offset, tag }),
         };
         Err(invalid(found, expected))
@@ -175,7 +180,7 @@ impl<'de> Reader<'de> {
     fn peek_tag(&self) -> Result<u32, DecodeError> {
         match self.rest().first_chunk() {
             Some(tag) => Ok(u32::from_le_bytes(*tag)),
-            None => Err(DecodeError::Truncated { offset: self.offset(), needed: 4 - self.rest().len() }),
+            None => Err(DecodeError::Truncated { offset: self.offset, needed: 4 - self.rest().len() }),
         }
     }
 
@@ -197,7 +202,7 @@ macro_rules! hints {
     ($($method:ident($($name:ident: $type:ty),*) |$this:ident, $visitor:ident| { $($tag:pat => $read:expr),* $(,)? })*) => {$(
         fn $method<V: Visitor<'de>>(self, $($name: $type,)* $visitor: V) -> Result<V::Value, DecodeError> {
             let $this = self;
-            let offset = $this.reader.offset();
+            let offset = $this.reader.offset;
             match $this.reader.tag()? {
                 $($tag => $read,)*
                 tag => Deserializer::mismatch(tag, offset, &$visitor),
@@ -338,7 +343,7 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        let offset = self.reader.offset();
+        let offset = self.reader.offset;
         match (name, self.reader.peek_tag()?) {
             (names::DATE, wire::DATE) => {
                 self.reader.tag()?;
@@ -350,7 +355,7 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
                 visitor.visit_newtype_struct(BytesDeserializer::new(&bytes))
             }
             (names::DATE | names::UUID, tag) => Self::mismatch(tag, offset, &visitor),
-            (names::OBJECT, wire::DATE | wire::UUID) => visitor.visit_enum(Scalar { reader: self.reader }),
+            (names::OBJECT, tag) if names::of(tag).is_some() => visitor.visit_enum(Scalar { reader: self.reader }),
             (names::OBJECT, _) => self.deserialize_any(visitor),
             _ => visitor.visit_newtype_struct(self.wrapped()?),
         }
@@ -370,7 +375,7 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        let offset = self.reader.offset();
+        let offset = self.reader.offset;
         let tag = self.reader.tag()?;
         self.skip(tag, offset)?;
         visitor.visit_unit()
@@ -497,7 +502,7 @@ impl<'de> MapAccess<'de> for &mut Map<'_, 'de> {
     type Error = DecodeError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
-        let offset = self.values.reader.offset();
+        let offset = self.values.reader.offset;
         let Some(key) = self.values.read_key()? else { return Ok(None) };
         if !self.seen.insert(key) {
             return Err(DecodeError::DuplicateKey { offset });
@@ -550,9 +555,15 @@ impl<'de> VariantAccess<'de> for &mut Values<'_, 'de> {
     }
 }
 
-/// A date or a uuid for an [`Object`](crate::Object), which has to know which of them it is.
+/// What serde has no word for, for an [`Object`](crate::Object), which has to know what it is.
 struct Scalar<'r, 'de> {
     reader: &'r mut Reader<'de>,
+}
+
+impl<'r, 'de> Scalar<'r, 'de> {
+    fn value(self) -> Deserializer<'r, 'de> {
+        Deserializer { reader: self.reader, depth: 1, wrappers: 0 }
+    }
 }
 
 impl<'de> EnumAccess<'de> for Scalar<'_, 'de> {
@@ -560,7 +571,7 @@ impl<'de> EnumAccess<'de> for Scalar<'_, 'de> {
     type Variant = Self;
 
     fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), DecodeError> {
-        let name = if self.reader.peek_tag()? == wire::DATE { names::DATE } else { names::UUID };
+        let name = names::of(self.reader.peek_tag()?).unwrap_or_default();
         Ok((seed.deserialize(BorrowedStrDeserializer::<DecodeError>::new(name))?, self))
     }
 }
@@ -568,19 +579,20 @@ impl<'de> EnumAccess<'de> for Scalar<'_, 'de> {
 impl<'de> VariantAccess<'de> for Scalar<'_, 'de> {
     type Error = DecodeError;
 
+    /// A value of which only the type can be told.
     fn unit_variant(self) -> Result<(), DecodeError> {
-        Err(invalid("a scalar", &"nothing"))
+        IgnoredAny::deserialize(self.value()).map(drop)
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, DecodeError> {
-        seed.deserialize(Deserializer { reader: self.reader, depth: 1, wrappers: 0 })
+        seed.deserialize(self.value())
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, DecodeError> {
-        self.unit_variant().and_then(|()| Err(wide()))
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, DecodeError> {
+        de::Deserializer::deserialize_seq(self.value(), visitor)
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, DecodeError> {
-        self.unit_variant().and_then(|()| Err(wide()))
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, DecodeError> {
+        de::Deserializer::deserialize_map(self.value(), visitor)
     }
 }

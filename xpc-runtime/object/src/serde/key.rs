@@ -11,7 +11,7 @@ use crate::encode::Encoder;
 use crate::{DecodeError, EncodeError};
 
 pub(super) struct Serializer<'a> {
-    pub(super) encoder: &'a mut Encoder,
+    pub(super) encoder: &'a mut Encoder<'static>,
 }
 
 impl Serializer<'_> {

@@ -55,7 +55,24 @@ pub fn from_dictionary<T: DeserializeOwned>(dictionary: &Dictionary) -> Result<T
 
 /// Names of newtype structs by which the traits' implementations and this format know each other.
 mod names {
+    use crate::wire;
+
     pub const DATE: &str = "$xpc_object::Date";
     pub const UUID: &str = "$xpc_object::Uuid";
     pub const OBJECT: &str = "$xpc_object::Object";
+    pub const FD: &str = "$xpc_object::Fd";
+    pub const SHARED_MEMORY: &str = "$xpc_object::SharedMemory";
+    pub const ENDPOINT: &str = "$xpc_object::Endpoint";
+
+    /// The types that serde has no word for.
+    pub fn of(tag: u32) -> Option<&'static str> {
+        match tag {
+            wire::DATE => Some(DATE),
+            wire::UUID => Some(UUID),
+            wire::FD => Some(FD),
+            wire::SHARED_MEMORY => Some(SHARED_MEMORY),
+            wire::ENDPOINT => Some(ENDPOINT),
+            _ => None,
+        }
+    }
 }

@@ -51,8 +51,9 @@ pub fn to_message_after<T: Serialize + ?Sized>(
     flavour: Flavour,
 ) -> Result<Vec<u8>, EncodeError> {
     let mut encoder = Encoder::message_after(buffer, flavour);
+    let start = encoder.buffer.len();
     value.serialize(Serializer { encoder: &mut encoder, depth: 1 })?;
-    let tag = encoder.buffer.get(encoder.start + wire::HEADER_BYTES..).and_then(<[u8]>::first_chunk);
+    let tag = encoder.buffer.get(start..).and_then(<[u8]>::first_chunk);
     if tag != Some(&wire::DICTIONARY.to_le_bytes()) {
         let reason = "it has to be a struct, a map or a variant that holds something";
         return Err(ser::Error::custom(reason));
@@ -67,7 +68,7 @@ impl ser::Error for EncodeError {
 }
 
 struct Serializer<'a> {
-    encoder: &'a mut Encoder,
+    encoder: &'a mut Encoder<'static>,
     /// How deep a container at this place would be.
     depth: usize,
 }
@@ -96,7 +97,7 @@ impl<'a> Serializer<'a> {
 
 /// An array or dictionary that is being written. Its count is written at its end, since not everything knows its own.
 struct Container<'a> {
-    encoder: &'a mut Encoder,
+    encoder: &'a mut Encoder<'static>,
     /// Where its size goes.
     start: usize,
     count: usize,
@@ -337,7 +338,7 @@ impl ser::SerializeMap for Container<'_> {
     }
 }
 
-impl Encoder {
+impl Encoder<'_> {
     /// Writes a container's count and size, now that they are known.
     fn close_counted(&mut self, start: usize, count: usize) -> Result<(), EncodeError> {
         let count = u32::try_from(count).map_err(|_| EncodeError::TooManyValues)?;

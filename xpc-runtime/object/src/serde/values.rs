@@ -6,7 +6,7 @@ use serde_core::de::{self, Deserialize, Deserializer, EnumAccess, MapAccess, Seq
 use serde_core::ser::{self, Serialize, Serializer};
 
 use super::names;
-use crate::{Array, Date, Dictionary, Object, Uuid};
+use crate::{Array, Date, Dictionary, Object, Type, Uuid};
 
 impl Serialize for Date {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -203,12 +203,17 @@ impl<'de> Visitor<'de> for ObjectVisitor {
         dictionary(values).map(Object::Dictionary)
     }
 
-    /// What this crate's own format says of a date or a uuid.
+    /// What this crate's own format says of what serde has no word for.
     fn visit_enum<A: EnumAccess<'de>>(self, variant: A) -> Result<Object, A::Error> {
-        match variant.variant::<String>()? {
-            (name, value) if name == names::DATE => value.newtype_variant().map(Object::Date),
-            (name, value) if name == names::UUID => value.newtype_variant().map(Object::Uuid),
-            (name, _) => Err(de::Error::unknown_variant(&name, &[])),
-        }
+        let (name, value) = variant.variant::<String>()?;
+        let kind = match name.as_str() {
+            names::DATE => return value.newtype_variant().map(Object::Date),
+            names::UUID => return value.newtype_variant().map(Object::Uuid),
+            names::FD => Type::Fd,
+            names::SHARED_MEMORY => Type::SharedMemory,
+            names::ENDPOINT => Type::Endpoint,
+            name => return Err(de::Error::unknown_variant(name, &[])),
+        };
+        value.unit_variant().map(|()| Object::Foreign(kind))
     }
 }

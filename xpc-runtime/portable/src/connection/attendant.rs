@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -12,10 +13,10 @@ use rustix::net::RecvFlags;
 use super::core::{Core, Link, Phase, Writer};
 use super::end::Outcome;
 use super::reader::Batch;
+use super::suspension::Held;
 use super::{Connection, Event};
 use crate::frame::Frame;
 use crate::message::{Message, Reply};
-use crate::reactor::reactor;
 use crate::slot::Slot;
 use crate::testing::Faults;
 use crate::transaction::Transaction;
@@ -34,17 +35,22 @@ impl Core {
         RUNNING.with_borrow(|running| running.contains(&std::ptr::from_ref(self)))
     }
 
+    /// Calls what must not wait for this connection, which waits for its return.
+    pub(super) fn running(&self, call: impl FnOnce()) {
+        RUNNING.with_borrow_mut(|running| running.push(self));
+        call();
+        RUNNING.with_borrow_mut(|running| running.pop());
+    }
+
     /// The reactor's call: the socket of `token` can be written or read.
     pub(crate) fn ready(self: &Arc<Self>, token: u64, writable: bool, readable: bool) {
         let mut state = lock(&self.state);
         if state.link.as_ref().is_none_or(|link| link.token != token) {
             return;
         }
-        if writable && !state.in_handler {
-            state.writer = match state.writer {
-                Writer::Blocked => Writer::Idle,
-                other => other,
-            };
+        state.armed = EventFlags::empty();
+        if writable && state.writer == Writer::Blocked {
+            state.writer = Writer::Idle;
             state = self.flush(state);
             if matches!(state.phase, Phase::Closing) {
                 return self.close_if_done(state);
@@ -52,22 +58,25 @@ impl Core {
         }
         // Where another thread attends, it arms the socket when it is done.
         if !state.attended {
-            if readable {
+            // Not so where it is suspended or held up, and only the end of the stream made it readable.
+            if readable && state.may_read() {
                 state.attended = true;
                 drop(state);
                 self.serve();
             } else {
-                self.arm(&state);
+                // What has left may have held requests up.
+                self.kick(&state);
+                self.arm(&mut state);
             }
         } else if state.writer == Writer::Blocked {
-            self.arm(&state);
+            self.arm(&mut state);
         }
     }
 
     /// The reactor's call: the inbox has something that no socket announced.
     pub(crate) fn attend(self: &Arc<Self>) {
         let mut state = lock(&self.state);
-        if !state.attended {
+        if !state.attended && state.suspended == 0 {
             state.attended = true;
             drop(state);
             self.serve();
@@ -82,7 +91,18 @@ impl Core {
         let mut drained = false;
         for _ in 0..TURNS {
             let mut state = lock(&self.state);
-            if let Some(event) = state.inbox.pop_front() {
+            if state.suspended > 0 {
+                break;
+            }
+            if !state.held.is_empty() {
+                let held = std::mem::take(&mut state.held);
+                drop(state);
+                self.let_go(held);
+                continue;
+            }
+            if state.is_deliverable()
+                && let Some(event) = state.inbox.pop_front()
+            {
                 state.in_handler = true;
                 let connection = state.handle.upgrade();
                 drop(state);
@@ -93,7 +113,7 @@ impl Core {
                 continue;
             }
             let Some(link) = state.link.clone() else { break };
-            if drained || matches!(state.phase, Phase::Closing) {
+            if drained || !state.may_read() {
                 break;
             }
             drop(state);
@@ -115,7 +135,7 @@ impl Core {
         loop {
             let state = lock(&self.state);
             let Some(link) = state.link.clone() else { break };
-            if !state.inbox.is_empty() || slot.is_filled() {
+            if state.suspended > 0 || !state.nothing_came_in() || slot.is_filled() {
                 break;
             }
             drop(state);
@@ -142,17 +162,25 @@ impl Core {
     fn give_role_back(self: &Arc<Self>) {
         let mut state = lock(&self.state);
         state.attended = false;
-        if !state.inbox.is_empty() {
-            reactor().submit(self.clone());
-        }
+        self.kick(&state);
         if matches!(state.phase, Phase::Closing) {
             return self.close_if_done(state);
         }
-        self.arm(&state);
+        self.arm(&mut state);
+    }
+
+    /// What came in during a suspension takes its way, in order.
+    fn let_go(self: &Arc<Self>, held: Vec<Held>) {
+        for held in held {
+            match held {
+                Held::Batch(link, batch) => self.sort(&link, batch),
+                Held::Failed(slot, error) => slot.fill(Err(error)),
+            }
+        }
     }
 
     /// Puts what was read where it belongs.
-    fn sort(self: &Arc<Self>, link: &Link, batch: Batch) {
+    fn sort(self: &Arc<Self>, link: &Arc<Link>, batch: Batch) {
         let faults = self.faults.get();
         let mut filled = Vec::new();
         let mut refused = None;
@@ -161,7 +189,13 @@ impl Core {
         if state.link.as_ref().is_none_or(|current| current.token != link.token) {
             return drop(state);
         }
+        if state.suspended > 0 {
+            return state.held.push(Held::Batch(link.clone(), batch));
+        }
         for frame in batch.frames {
+            if matches!(frame, Frame::Reply(..) | Frame::NoReply(_)) {
+                state.owed = state.owed.saturating_sub(1);
+            }
             match frame {
                 Frame::Hello => state.credentials = batch.credentials,
                 Frame::Refused(reason) => refused = Some(reason),
@@ -200,9 +234,7 @@ impl Core {
         let last = matches!(event, Event::Invalid(_));
         let mut handler = lock(&self.handler);
         if let Some(handle) = handler.as_mut() {
-            RUNNING.with_borrow_mut(|running| running.push(Arc::as_ptr(self)));
-            handle(&connection, event);
-            RUNNING.with_borrow_mut(|running| running.pop());
+            self.running(|| handle(&connection, event));
         }
         if last {
             // Nothing follows: what the handler holds goes, perhaps this connection's own last handle.

@@ -4,23 +4,27 @@
 //! attendant is held by at most one thread, the one that reads the socket: a reactor thread, which also runs the
 //! handler, or a blocking caller that waits for its reply (it leads). Whoever gives the role back arms the socket in
 //! the reactor again. `handler` and `reader` are touched by the attendant only. Here are the state and the way out;
-//! `attendant` is the way in, and `end` ends things.
+//! `attendant` is the way in, `suspension` closes both for a while, and `end` ends things.
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::task::{Poll, Waker};
+use std::time::Instant;
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, Shutdown, shutdown};
 
-use super::end::{Outcome, invalid};
+use super::end::Outcome;
+use super::outbox::{Barrier, Item, Outbox};
 use super::reader::Reader;
+use super::suspension::Held;
 use super::{Connection, Event, Handler, Inactive, WeakConnection};
-use crate::credentials::{Credentials, receive_with_credentials};
-use crate::frame::{self, HELLO, Kind};
-use crate::reactor::{Source, reactor};
-use crate::slot::Slot;
+use crate::credentials::{Credentials, receive_message};
+use crate::frame::{self, HELLO, Kind, Outgoing};
+use crate::reactor::{Job, Source, reactor};
+use crate::slot::{self, Slot};
 use crate::testing::Faults;
 use crate::{Error, bootstrap, bundle, lock, socket};
 
@@ -39,14 +43,22 @@ pub(super) struct State {
     pub(super) link: Option<Arc<Link>>,
     /// A thread reads the socket or runs the handler.
     pub(super) attended: bool,
+    /// What the reactor watches the link for; nothing once it has said so (one-shot).
+    pub(super) armed: EventFlags,
     /// A handler runs: nothing is sent until it returns.
     pub(super) in_handler: bool,
     pub(super) inbox: VecDeque<Event>,
-    pub(super) outbox: VecDeque<Vec<u8>>,
-    /// How much of the outbox's first frame has left.
-    pub(super) sent: usize,
+    pub(super) outbox: Outbox,
     pub(super) writer: Writer,
+    /// A barrier runs: nothing is sent until it returns.
+    pub(super) barred: bool,
+    /// How many times the connection was suspended and not yet resumed. Meanwhile nothing is sent, read or handled.
+    pub(super) suspended: usize,
+    /// What came in for a suspended connection all the same.
+    pub(super) held: Vec<Held>,
     pub(super) pending: HashMap<u64, Arc<Slot>>,
+    /// How many requests of the current link have not been answered, whether or not anybody still waits.
+    pub(super) owed: usize,
     last_number: u64,
     pub(super) credentials: Option<Credentials>,
     pub(super) handle: WeakConnection,
@@ -92,12 +104,16 @@ impl Core {
                 phase: Phase::Inactive,
                 link,
                 attended: false,
+                armed: EventFlags::empty(),
                 in_handler: false,
                 inbox: VecDeque::new(),
-                outbox: VecDeque::new(),
-                sent: 0,
+                outbox: Outbox::default(),
                 writer: Writer::Idle,
+                barred: false,
+                suspended: 0,
+                held: Vec::new(),
                 pending: HashMap::new(),
+                owed: 0,
                 last_number: 0,
                 credentials,
                 handle: WeakConnection::default(),
@@ -117,8 +133,11 @@ impl Core {
     /// connects writes them before it hands the socket over, so there is nothing to wait for.
     pub(crate) fn accept(socket: OwnedFd) -> Option<Inactive> {
         let mut hello = [0; frame::HELLO_BYTES];
-        let (read, credentials) = receive_with_credentials(&socket, &mut hello, RecvFlags::DONTWAIT).ok()?;
-        let credentials = credentials?;
+        let received = receive_message(&socket, &mut hello, RecvFlags::DONTWAIT).ok()?;
+        let (read, credentials) = (received.read, received.credentials?);
+        if received.cut || !received.descriptors.is_empty() {
+            return None;
+        }
         if hello[..read] != frame::control(Kind::Hello, 0, &HELLO) {
             return None;
         }
@@ -141,8 +160,12 @@ impl Core {
             // A peer that is gone makes a socket readable too; it is no work.
             rustix::io::ioctl_fionread(&link.socket).is_ok_and(|bytes| bytes > 0) || lock(&self.reader).has_part()
         };
-        !state.attended
-            && state.inbox.is_empty()
+        let idle = !state.attended && !state.barred && state.writer != Writer::Busy;
+        if state.suspended > 0 && !received {
+            // What waits there may wait for ever; the end of the process does not.
+            return idle;
+        }
+        idle && state.nothing_came_in()
             && state.outbox.is_empty()
             && state.writer == Writer::Idle
             && !(received && arrived())
@@ -153,9 +176,7 @@ impl Core {
         let mut state = lock(&self.state);
         if self.name.is_none() && matches!(state.phase, Phase::Active) {
             state.inbox.push_back(Event::TerminationImminent);
-            if !state.attended {
-                reactor().submit(self.clone());
-            }
+            self.kick(&state);
         }
     }
 
@@ -177,6 +198,7 @@ impl Core {
             None => {
                 state.keep = Some(connection.clone());
                 let link = state.link.clone().expect("accepted with a socket");
+                state.armed = EventFlags::IN;
                 if reactor().add(link.token, &link.socket, Source::Connection(self.clone()), EventFlags::IN).is_err() {
                     self.end_locked(state, Outcome::Disconnected);
                 }
@@ -186,15 +208,14 @@ impl Core {
     }
 
     /// Queues a frame that awaits no reply.
-    pub(super) fn push(self: &Arc<Self>, frame: Vec<u8>) -> Result<(), Error> {
-        let mut state = lock(&self.state);
-        self.connect(&mut state)?;
+    pub(super) fn push(self: &Arc<Self>, frame: Outgoing, patience: Patience) -> Result<(), Error> {
+        let state = self.lock_for_sending(patience)?;
         self.enqueue(state, frame);
         Ok(())
     }
 
     /// Queues a reply, which belongs to the link that its request came over and to no later one.
-    pub(crate) fn push_to_link(self: &Arc<Self>, token: u64, frame: Vec<u8>) {
+    pub(crate) fn push_to_link(self: &Arc<Self>, token: u64, frame: Outgoing) {
         let state = lock(&self.state);
         if state.link.as_ref().is_some_and(|link| link.token == token) {
             self.enqueue(state, frame);
@@ -205,22 +226,28 @@ impl Core {
     /// [`lead`](Self::lead).
     pub(super) fn push_request(
         self: &Arc<Self>,
-        mut frame: Vec<u8>,
+        mut frame: Outgoing,
         slot: Arc<Slot>,
         may_lead: bool,
+        patience: Patience,
     ) -> Result<(u64, bool), Error> {
-        let mut state = lock(&self.state);
-        self.connect(&mut state)?;
-        let leads = may_lead && !state.attended && state.inbox.is_empty();
+        let mut state = self.lock_for_sending(patience)?;
+        let leads = may_lead && !state.attended && state.suspended == 0 && state.nothing_came_in();
         if leads {
             state.attended = true;
             // Before anything is sent: the reply is for this thread to read.
-            self.arm(&state);
+            self.arm(&mut state);
         }
         state.last_number += 1;
+        state.owed += 1;
         let number = state.last_number;
         state.pending.insert(number, slot);
-        frame::set_number(&mut frame, number);
+        if state.owed == 1 && state.outbox.replies_pile_up() {
+            // From now on the peer is read again.
+            self.kick(&state);
+            self.arm(&mut state);
+        }
+        frame::set_number(&mut frame.bytes, number);
         self.enqueue(state, frame);
         Ok((number, leads))
     }
@@ -230,28 +257,64 @@ impl Core {
         drop(forgotten);
     }
 
-    /// Makes sure that an active connection has a link.
-    fn connect(self: &Arc<Self>, state: &mut State) -> Result<(), Error> {
-        match (&state.phase, &self.name) {
-            (Phase::Invalid(reason), _) => return Err(Error::Invalid(reason.clone())),
-            (Phase::Active, Some(name)) if state.link.is_none() => match self.dial(name) {
-                Ok(link) => state.link = Some(link),
-                Err(error) => {
-                    // Nothing is pending without a link. To the user this is final: what is true now must stay true.
-                    let (error, event) = invalid(format!("cannot connect to {name}: {error}").into());
-                    if let Error::Invalid(reason) = &error {
-                        state.phase = Phase::Invalid(reason.clone());
-                    }
-                    state.inbox.push_back(event);
-                    if !state.attended {
-                        reactor().submit(self.clone());
-                    }
-                    return Err(error);
-                }
-            },
-            _ => {}
+    /// Queues something that runs once all that was queued before has left. It runs in any case.
+    pub(super) fn push_barrier(self: &Arc<Self>, barrier: Barrier) {
+        let mut state = lock(&self.state);
+        state.outbox.push(Item::Barrier(barrier));
+        drop(self.flush(state));
+    }
+
+    /// Whether a message could be queued now; if not, the waker is for when one can.
+    pub(super) fn poll_room(&self, waker: &Waker) -> Poll<Result<(), Error>> {
+        let mut state = lock(&self.state);
+        match &state.phase {
+            Phase::Invalid(reason) => Poll::Ready(Err(Error::Invalid(reason.clone()))),
+            _ if !state.outbox.is_full() => Poll::Ready(Ok(())),
+            _ => {
+                state.outbox.wait_for_room(waker);
+                Poll::Pending
+            }
         }
-        Ok(())
+    }
+
+    /// The state of a connection that has room for one more message and, unless it is suspended, a link.
+    fn lock_for_sending(self: &Arc<Self>, patience: Patience) -> Result<MutexGuard<'_, State>, Error> {
+        let mut state = lock(&self.state);
+        loop {
+            if let Phase::Invalid(reason) = &state.phase {
+                return Err(Error::Invalid(reason.clone()));
+            }
+            if !state.outbox.is_full() {
+                break;
+            }
+            drop(state);
+            let Patience::Until(deadline) = patience else { return Err(Error::Full) };
+            if self.runs_on_this_thread() {
+                return Err(Error::WouldDeadlock);
+            }
+            slot::wait(deadline, |waker| self.poll_room(waker)).unwrap_or(Err(Error::TimedOut))?;
+            state = lock(&self.state);
+        }
+        if state.suspended == 0 { self.connect(state) } else { Ok(state) }
+    }
+
+    /// Makes sure that an active connection has a link.
+    pub(super) fn connect<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+    ) -> Result<MutexGuard<'a, State>, Error> {
+        if let (Phase::Active, Some(name), None) = (&state.phase, &self.name, &state.link) {
+            match self.dial(name) {
+                Ok(link) => (state.link, state.armed) = (Some(link), EventFlags::IN),
+                Err(error) => {
+                    // To the user this is final: what is true now must stay true.
+                    let reason: Arc<str> = format!("cannot connect to {name}: {error}").into();
+                    self.end_locked(state, Outcome::Refused(reason.clone()));
+                    return Err(Error::Invalid(reason));
+                }
+            }
+        }
+        Ok(state)
     }
 
     /// A fresh socket pair, one end of it on its way to the service.
@@ -268,8 +331,8 @@ impl Core {
         Ok(link)
     }
 
-    fn enqueue(self: &Arc<Self>, mut state: MutexGuard<'_, State>, frame: Vec<u8>) {
-        state.outbox.push_back(frame);
+    fn enqueue(self: &Arc<Self>, mut state: MutexGuard<'_, State>, frame: Outgoing) {
+        state.outbox.push(Item::Frame(frame));
         let state = self.flush(state);
         if matches!(state.phase, Phase::Closing) {
             self.close_if_done(state);
@@ -278,52 +341,139 @@ impl Core {
 
     /// Sends what the socket takes. The lock is open while the kernel works: a reply may be read before the call that
     /// sent its request returns, and whoever reads it should not have to wait.
-    pub(super) fn flush<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    pub(super) fn flush<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         if state.writer != Writer::Idle {
             return state;
         }
-        while !state.in_handler
-            && let Some(link) = state.link.clone()
-            && let Some(frame) = state.outbox.pop_front()
-        {
+        while state.may_send() {
+            // Frames without a link were queued while the connection was suspended, and there is none yet.
+            if state.link.is_none() && state.outbox.has_frame() {
+                break;
+            }
+            let mut frame = match state.outbox.pop() {
+                None => break,
+                Some(Item::Frame(frame)) => frame,
+                Some(Item::Barrier(barrier)) => {
+                    state.barred = true;
+                    self.submit_barrier(barrier);
+                    break;
+                }
+            };
+            let Some(link) = state.link.clone() else { break };
             state.writer = Writer::Busy;
-            let start = state.sent;
+            let start = state.outbox.sent;
             drop(state);
-            let result = socket::send(&link.socket, &frame[start..]);
+            let result = socket::send_frame(&link.socket, &frame.bytes[start..], &mut frame.descriptors);
             state = lock(&self.state);
             if state.link.as_ref().is_none_or(|current| current.token != link.token) {
                 // The frame's link ended meanwhile; what is in the outbox now is for the next one.
                 continue;
             }
             match result {
-                Ok(sent) if start + sent == frame.len() => state.sent = 0,
+                Ok(sent) if start + sent == frame.bytes.len() => state.outbox.left(&frame),
                 Ok(sent) => {
-                    state.sent = start + sent;
-                    state.outbox.push_front(frame);
+                    state.outbox.sent = start + sent;
+                    state.outbox.put_back(frame);
                 }
                 Err(Errno::AGAIN) => {
-                    state.outbox.push_front(frame);
+                    state.outbox.put_back(frame);
                     state.writer = Writer::Blocked;
-                    self.arm(&state);
-                    return state;
+                    self.arm(&mut state);
+                    return self.wake_senders(state);
                 }
-                // The peer is gone: whoever reads the socket finds out, and says so.
+                // The peer is gone, or the kernel takes no more descriptors on their way: whoever reads the socket finds
+                // out, and says so.
                 Err(_) => {
-                    state.outbox.clear();
-                    state.sent = 0;
+                    let _ = shutdown(&link.socket, Shutdown::Both);
+                    state.outbox.discard_frames();
                 }
             }
         }
         state.writer = Writer::Idle;
-        state
+        self.wake_senders(state)
+    }
+
+    /// Tells those who wait for room that there is some.
+    fn wake_senders<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let woken = state.outbox.take_woken();
+        if woken.is_empty() {
+            return state;
+        }
+        drop(state);
+        slot::wake_all(woken);
+        lock(&self.state)
+    }
+
+    /// On a thread of its own choice: the attendant may be a caller that waits for a reply, which the barrier must not
+    /// wait for.
+    fn submit_barrier(self: &Arc<Self>, barrier: Barrier) {
+        let core = self.clone();
+        reactor().submit(Job::Run(Box::new(move || {
+            core.running(barrier);
+            let mut state = lock(&core.state);
+            state.barred = false;
+            let mut state = core.flush(state);
+            // What was sent may have been what held the reading up.
+            core.kick(&state);
+            core.arm(&mut state);
+            if matches!(state.phase, Phase::Closing) {
+                core.close_if_done(state);
+            }
+        })));
+    }
+
+    /// Has a thread come where there is something to do that no socket will announce.
+    pub(super) fn kick(self: &Arc<Self>, state: &State) {
+        if !state.attended && state.suspended == 0 && (state.is_deliverable() || !state.held.is_empty()) {
+            reactor().submit(Job::Attend(self.clone()));
+        }
     }
 
     /// Has the reactor watch for what the connection waits for now.
-    pub(super) fn arm(&self, state: &State) {
+    pub(super) fn arm(&self, state: &mut State) {
         let Some(link) = &state.link else { return };
         let mut events = EventFlags::empty();
-        events.set(EventFlags::IN, !state.attended && !matches!(state.phase, Phase::Closing));
-        events.set(EventFlags::OUT, state.writer == Writer::Blocked && !state.in_handler);
-        reactor().arm(link.token, &link.socket, events);
+        events.set(EventFlags::IN, !state.attended && state.may_read());
+        events.set(EventFlags::OUT, state.writer == Writer::Blocked && state.may_send());
+        if events != state.armed {
+            reactor().arm(link.token, &link.socket, events);
+            state.armed = events;
+        }
     }
+}
+
+impl State {
+    fn may_send(&self) -> bool {
+        !self.in_handler && !self.barred && self.suspended == 0
+    }
+
+    /// Whether more may be read. A peer that takes no replies gets its requests read no further; but replies that are
+    /// owed to this side always are, or two such peers would wait for each other.
+    pub(super) fn may_read(&self) -> bool {
+        self.suspended == 0
+            && !matches!(self.phase, Phase::Closing)
+            && (self.owed > 0 || !self.outbox.replies_pile_up())
+    }
+
+    /// Whether the handler may be called for the first event in the inbox.
+    pub(super) fn is_deliverable(&self) -> bool {
+        match self.inbox.front() {
+            None => false,
+            Some(Event::Message(_)) => self.owed > 0 || !self.outbox.replies_pile_up(),
+            Some(_) => true,
+        }
+    }
+
+    /// Whether a caller that waits for a reply may be the one who reads.
+    pub(super) fn nothing_came_in(&self) -> bool {
+        self.inbox.is_empty() && self.held.is_empty()
+    }
+}
+
+/// What a sender does when the outbox is full.
+#[derive(Clone, Copy)]
+pub(super) enum Patience {
+    None,
+    /// Waits; without a deadline as long as it takes.
+    Until(Option<Instant>),
 }

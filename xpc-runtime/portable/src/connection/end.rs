@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard};
 
+use rustix::event::epoll::EventFlags;
 use rustix::net::{Shutdown, shutdown};
 
 use super::Event;
 use super::core::{Core, Phase, State, Writer};
 use super::reader::Reader;
+use super::suspension::Held;
 use crate::reactor::{Source, reactor};
 use crate::{Error, lock};
 
@@ -45,39 +47,45 @@ impl Core {
         // What was received before the end is still delivered, except after this side's own cancel or drop.
         let discards = closing || cancelled;
         let discarded = if discards { std::mem::take(&mut state.inbox) } else { VecDeque::new() };
-        let pending = std::mem::take(&mut state.pending);
-        let source = Self::unlink(&mut state);
+        let mut pending = std::mem::take(&mut state.pending);
+        let unlinked = Self::unlink(&mut state);
         if !closing {
             state.inbox.push_back(event);
-            if !state.attended {
-                reactor().submit(self.clone());
-            }
         }
+        if state.suspended > 0 {
+            let failed = pending.drain().map(|(_, slot)| Held::Failed(slot, error.clone()));
+            state.held.extend(failed);
+        }
+        self.kick(&state);
+        let state = self.flush(state);
         drop(state);
         for slot in pending.into_values() {
             slot.fill(Err(error.clone()));
         }
         // Messages reply when they are dropped, and sources hold this connection: not under the lock.
-        drop((discarded, source));
+        drop((discarded, unlinked));
         if !matches!(error, Error::Invalid(_)) {
             // The next link starts with an empty buffer. The attendant is this thread, or there is none.
             *lock(&self.reader) = Reader::default();
         }
     }
 
-    /// Takes the socket out of the reactor and closes it as soon as no thread reads it.
-    fn unlink(state: &mut State) -> Option<Source> {
-        state.outbox.clear();
-        state.sent = 0;
+    /// Takes the socket out of the reactor and closes it as soon as no thread reads it. What is returned must not be
+    /// dropped under the lock.
+    fn unlink(state: &mut State) -> Option<(Option<Source>, Vec<Held>)> {
+        state.outbox.discard_frames();
+        state.owed = 0;
         if state.writer == Writer::Blocked {
             state.writer = Writer::Idle;
         }
         state.credentials = None;
         let link = state.link.take()?;
+        state.armed = EventFlags::empty();
+        let held = state.held.extract_if(.., |held| matches!(held, Held::Batch(..))).collect();
         let source = reactor().remove(link.token, &link.socket);
         // Wakes a caller that waits on it. What was sent before still arrives.
         let _ = shutdown(&link.socket, Shutdown::Both);
-        source
+        Some((source, held))
     }
 
     pub(super) fn last_handle_dropped(self: &Arc<Self>) {
@@ -93,21 +101,21 @@ impl Core {
 
     /// For a connection without handles: ends it once nothing waits to be sent.
     pub(super) fn close_if_done(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        if state.in_handler {
-            // `serve` comes back here when the handler returns.
+        if state.in_handler || state.barred {
+            // `serve`, or the barrier's job, comes back here when that returns.
             return;
         }
         let done = state.outbox.is_empty() && state.writer != Writer::Busy;
-        let source = if done { Self::unlink(&mut state) } else { None };
+        let unlinked = if done { Self::unlink(&mut state) } else { None };
         if !done {
-            self.arm(&state);
+            self.arm(&mut state);
         }
         drop(state);
         if done && let Ok(mut handler) = self.handler.try_lock() {
             let handler = handler.take();
             drop(handler);
         }
-        drop(source);
+        drop(unlinked);
     }
 }
 

@@ -3,22 +3,30 @@
 mod attendant;
 mod core;
 mod end;
+mod outbox;
 mod reader;
+mod suspension;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::any::Any;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use xpc_object::Dictionary;
 
 pub(crate) use self::attendant::AbortOnPanic;
 pub(crate) use self::core::Core;
+use self::core::Patience;
 use self::end::Outcome;
+pub use self::outbox::Budget;
+pub use self::suspension::Suspension;
 use crate::frame::{self, Kind};
 use crate::slot::{ReplyFuture, Slot};
 use crate::testing::Faults;
-use crate::{Credentials, Error, Message};
+use crate::{Credentials, Error, Message, lock};
 
 /// What a connection's handler is told.
 pub enum Event {
@@ -56,11 +64,18 @@ impl Inactive {
         self.core.as_ref().and_then(|core| core.credentials())
     }
 
+    /// Sets how much may wait in the connection.
+    pub fn set_budget(&mut self, budget: Budget) {
+        if let Some(core) = &self.core {
+            lock(&core.state).outbox.budget = budget;
+        }
+    }
+
     /// Starts the connection. An accepted one lives until either side ends it; one made by name lives as long as its
     /// clones.
     pub fn activate(mut self, handler: Handler) -> Connection {
         let core = self.core.take().expect("only `activate` takes it, and consumes self");
-        let connection = Connection(Arc::new(Handle { core }));
+        let connection = Connection(Arc::new(Handle { core, context: Mutex::default() }));
         connection.0.core.activate(&connection, handler);
         connection
     }
@@ -81,7 +96,11 @@ pub struct Connection(Arc<Handle>);
 
 struct Handle {
     core: Arc<Core>,
+    context: Mutex<Option<AnyContext>>,
 }
+
+/// What a user attached to a connection.
+type AnyContext = Arc<dyn Any + Send + Sync>;
 
 impl Drop for Handle {
     fn drop(&mut self) {
@@ -93,23 +112,62 @@ impl Connection {
     /// Queues a message. Never blocks.
     ///
     /// # Errors
-    /// [`Error::Invalid`] once the connection is over; [`Error::Encode`] for what cannot be represented.
+    /// [`Error::Full`] while the budget is used up; [`Error::Invalid`] once the connection is over; [`Error::Encode`]
+    /// for what cannot be represented.
     pub fn send(&self, message: &Dictionary) -> Result<(), Error> {
         let frame = frame::message(Kind::Message, 0, message)?;
-        self.0.core.push(frame)
+        self.0.core.push(frame, Patience::None)
+    }
+
+    /// As [`send`](Self::send), but waits while the budget is used up.
+    ///
+    /// # Errors
+    /// [`Error::WouldDeadlock`] where it would have to wait inside a handler of the same connection; the others of
+    /// [`send`](Self::send).
+    pub fn send_blocking(&self, message: &Dictionary) -> Result<(), Error> {
+        let frame = frame::message(Kind::Message, 0, message)?;
+        self.0.core.push(frame, Patience::Until(None))
+    }
+
+    /// The future of there being room in the budget; its error is [`Error::Invalid`].
+    pub fn send_ready(&self) -> SendReady {
+        SendReady(self.clone())
+    }
+
+    /// Has this called once what was sent before has left this process, or was discarded; nothing is sent while it
+    /// runs. On a connection that is over it runs at once. A panic in it aborts the process.
+    pub fn send_barrier(&self, barrier: impl FnOnce() + Send + 'static) {
+        self.0.core.push_barrier(Box::new(barrier));
+    }
+
+    /// Holds the connection up.
+    pub fn suspend(&self) -> Suspension {
+        Suspension::new(self.clone())
+    }
+
+    /// Attaches a value, which goes with the last clone, or when it is replaced.
+    pub fn set_context(&self, context: Arc<dyn Any + Send + Sync>) {
+        let previous = lock(&self.0.context).replace(context);
+        drop(previous);
+    }
+
+    /// The value that was attached last.
+    pub fn context(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        lock(&self.0.context).clone()
     }
 
     /// Queues a request and returns the future of its reply. Never blocks; errors are the future's.
     pub fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
         let sent = frame::message(Kind::Request, 0, message).map_err(Error::from).and_then(|frame| {
             let slot = Slot::new();
-            self.0.core.push_request(frame, slot.clone(), false).map(|(number, _)| (slot, number))
+            self.0.core.push_request(frame, slot.clone(), false, Patience::None).map(|(number, _)| (slot, number))
         });
         let (slot, number) = sent.unwrap_or_else(|error| (Slot::failed(error), 0));
         ReplyFuture { slot, connection: self.clone(), number }
     }
 
-    /// Sends a request and waits for its reply, at most as long as `timeout` says.
+    /// Sends a request and waits for its reply, at most as long as `timeout` says, and before that for room in the
+    /// budget.
     ///
     /// Where nobody else reads the connection, the calling thread does so itself.
     ///
@@ -124,7 +182,7 @@ impl Connection {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let frame = frame::message(Kind::Request, 0, message)?;
         let slot = Slot::new();
-        let (number, leads) = core.push_request(frame, slot.clone(), true)?;
+        let (number, leads) = core.push_request(frame, slot.clone(), true, Patience::Until(deadline))?;
         if leads {
             core.lead(&slot, deadline);
         }
@@ -161,6 +219,18 @@ impl Connection {
 
     fn downgrade(&self) -> WeakConnection {
         WeakConnection(Arc::downgrade(&self.0))
+    }
+}
+
+/// Ready when a message can be queued.
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct SendReady(Connection);
+
+impl Future for SendReady {
+    type Output = Result<(), Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.0.core.poll_room(context.waker())
     }
 }
 

@@ -1,13 +1,14 @@
 //! Turning what a socket gives into frames.
 
 use std::cell::RefCell;
-use std::os::fd::AsFd;
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
 
 use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use crate::credentials::{Credentials, receive_with_credentials};
+use crate::credentials::{Credentials, Received, receive_message, receive_message_more};
 use crate::frame::{self, Frame, Malformed};
 use crate::socket;
 
@@ -27,6 +28,8 @@ thread_local! {
 pub(super) struct Reader {
     /// A frame that has not arrived whole.
     partial: Vec<u8>,
+    /// Descriptors that belong to it.
+    descriptors: VecDeque<OwnedFd>,
     greeted: bool,
 }
 
@@ -45,7 +48,7 @@ pub(super) struct Batch {
 impl Reader {
     /// For a connection whose hello was already read.
     pub fn greeted() -> Self {
-        Self { partial: Vec::new(), greeted: true }
+        Self { greeted: true, ..Self::default() }
     }
 
     /// Whether a frame has arrived in part.
@@ -60,6 +63,10 @@ impl Reader {
             Ok(()) => {}
             Err(ReadError::Io(Errno::AGAIN)) => batch.drained = true,
             Err(ReadError::Io(_) | ReadError::Malformed(Malformed)) => batch.ended = true,
+        }
+        if batch.ended {
+            // The connection may be kept for long; what came for a frame that will not be whole is closed now.
+            self.descriptors.clear();
         }
         batch
     }
@@ -77,23 +84,24 @@ impl Reader {
             Some(total) => total - self.partial.len(),
             None => frame::HEADER_BYTES - self.partial.len(),
         };
-        self.partial.reserve(missing.min(GROWTH_BYTES));
-        let room = self.partial.capacity() - self.partial.len();
-        match socket::receive_more(&socket, &mut self.partial, flags)? {
+        let room = missing.min(GROWTH_BYTES);
+        let received = receive_message_more(&socket, &mut self.partial, room, flags)?;
+        match self.keep_descriptors(received)?.read {
             0 => batch.ended = true,
             read => batch.drained = read < room,
         }
         match frame::total_length(&self.partial)? {
-            None => Ok(()),
-            Some(total) if self.partial.len() < total => Ok(()),
+            None => Ok(self.check_descriptors()?),
+            Some(total) if self.partial.len() < total => Ok(self.check_descriptors()?),
             Some(total) => {
                 let received = std::mem::take(&mut self.partial);
                 if received.len() == total {
                     // The usual end of a large message: no copy.
-                    self.accept(&received.into(), batch)
+                    self.accept(&received.into(), batch)?;
                 } else {
-                    self.split(&received, batch)
+                    self.split(&received, batch)?;
                 }
+                Ok(self.check_descriptors()?)
             }
         }
     }
@@ -105,17 +113,34 @@ impl Reader {
         scratch: &mut [u8],
         batch: &mut Batch,
     ) -> Result<(), ReadError> {
-        let read = if self.greeted {
-            socket::receive(socket, scratch, flags)?
-        } else {
-            let (read, credentials) = receive_with_credentials(&socket, scratch, flags)?;
-            batch.credentials = credentials;
+        let greeted = self.greeted;
+        let received = self.keep_descriptors(receive_message(&socket, scratch, flags)?)?;
+        if !greeted {
+            batch.credentials = received.credentials;
             socket::stop_credentials(socket);
-            read
-        };
+        }
+        let read = received.read;
         batch.ended = read == 0;
         batch.drained = read < scratch.len();
-        self.split(&scratch[..read], batch)
+        self.split(&scratch[..read], batch)?;
+        Ok(self.check_descriptors()?)
+    }
+
+    /// Without all that came along a message means nothing.
+    fn keep_descriptors(&mut self, mut received: Received) -> Result<Received, Malformed> {
+        self.descriptors.extend(std::mem::take(&mut received.descriptors));
+        if received.cut { Err(Malformed) } else { Ok(received) }
+    }
+
+    /// A peer sends no more descriptors than belong to the frame that it is sending.
+    fn check_descriptors(&self) -> Result<(), Malformed> {
+        let allowed = match frame::descriptors(&self.partial)? {
+            _ if self.partial.is_empty() => 0,
+            Some(count) => count,
+            // The header has not arrived whole: what came with its first byte.
+            None => socket::MAX_DESCRIPTORS,
+        };
+        if self.descriptors.len() > allowed { Err(Malformed) } else { Ok(()) }
     }
 
     /// Decodes the whole frames at the start of `bytes` and keeps the rest.
@@ -129,7 +154,11 @@ impl Reader {
     }
 
     fn accept(&mut self, frame: &Bytes, batch: &mut Batch) -> Result<(), ReadError> {
-        let frame = frame::decode(frame)?;
+        let count = frame::descriptors(frame)?.ok_or(Malformed)?;
+        if count > self.descriptors.len() {
+            return Err(Malformed.into());
+        }
+        let frame = frame::decode(frame, self.descriptors.drain(..count).collect())?;
         // A hello comes first and once; a refusal comes instead of it.
         if self.greeted == matches!(frame, Frame::Hello | Frame::Refused(_)) {
             return Err(Malformed.into());

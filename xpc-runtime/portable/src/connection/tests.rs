@@ -5,14 +5,21 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use rustix::net::RecvFlags;
-use xpc_object::Dictionary;
+use xpc_object::{Array, Dictionary, EncodeError, Fd, SharedMemory};
 
 use super::{Connection, Core, Event};
 use crate::frame::{self, Frame, HELLO, HELLO_BYTES, Kind};
 use crate::{Credentials, Error, Message, socket};
 
+mod semantics;
+
 /// Nothing here takes a second; whoever waits this long waits for ever.
 const FOR_EVER: Duration = Duration::from_secs(60);
+
+/// A frame without descriptors.
+fn encoded(kind: Kind, number: u64, message: &Dictionary) -> Result<Vec<u8>, EncodeError> {
+    frame::message(kind, number, message).map(|frame| frame.bytes)
+}
 
 fn hello() -> Vec<u8> {
     frame::control(Kind::Hello, 0, &HELLO)
@@ -51,7 +58,7 @@ fn read_frame(socket: &OwnedFd) -> Frame {
     let mut bytes = read(socket, frame::HEADER_BYTES);
     let total = frame::total_length(&bytes).unwrap().expect("a header");
     bytes.extend(read(socket, total - bytes.len()));
-    frame::decode(&bytes.into()).unwrap()
+    frame::decode(&bytes.into(), Vec::new()).unwrap()
 }
 
 fn next(events: &Receiver<Event>) -> Event {
@@ -76,7 +83,7 @@ fn messages_arrive_in_any_fragments() {
     let (_connection, events, peer) = accepted();
     let mut stream = Vec::new();
     for n in 0..50 {
-        stream.extend(frame::message(Kind::Message, 0, &body(n).with("data", vec![0_u8; 100 * n as usize])).unwrap());
+        stream.extend(encoded(Kind::Message, 0, &body(n).with("data", vec![0_u8; 100 * n as usize])).unwrap());
     }
     for (index, chunk) in stream.chunks(777).enumerate() {
         write(&peer, chunk);
@@ -94,7 +101,7 @@ fn messages_arrive_in_any_fragments() {
 fn requests_are_answered_by_number_in_any_order() {
     let (connection, events, peer) = accepted();
     for n in [7, u64::MAX] {
-        write(&peer, &frame::message(Kind::Request, n, &body(n)).unwrap());
+        write(&peer, &encoded(Kind::Request, n, &body(n)).unwrap());
     }
     let (first, second) = (message(&events), message(&events));
     second.reply().unwrap().send(&body(2)).unwrap();
@@ -109,7 +116,7 @@ fn requests_are_answered_by_number_in_any_order() {
         Frame::Request(number, _) => number,
         other => panic!("{other:?}"),
     });
-    write(&peer, &frame::message(Kind::Reply, numbers[1], &body(20)).unwrap());
+    write(&peer, &encoded(Kind::Reply, numbers[1], &body(20)).unwrap());
     write(&peer, &frame::control(Kind::NoReply, numbers[0], &[]));
     let [first, second] = futures.map(|future| future.slot.wait(None).unwrap());
     assert_eq!(first.err(), Some(Error::Interrupted));
@@ -122,17 +129,17 @@ fn replies_that_nobody_awaits_are_ignored() {
     drop(connection.send_with_reply(&body(1)));
     let Frame::Request(number, _) = read_frame(&peer) else { panic!("not a request") };
     for number in [number, 99] {
-        write(&peer, &frame::message(Kind::Reply, number, &body(1)).unwrap());
+        write(&peer, &encoded(Kind::Reply, number, &body(1)).unwrap());
         write(&peer, &frame::control(Kind::NoReply, number, &[]));
     }
-    write(&peer, &frame::message(Kind::Message, 0, &body(5)).unwrap());
+    write(&peer, &encoded(Kind::Message, 0, &body(5)).unwrap());
     assert_eq!(message(&events).dictionary(), &body(5));
 }
 
 #[test]
 fn a_peer_that_breaks_the_protocol_is_cut_off_and_nobody_else() {
     let (bystander, bystander_events, bystander_peer) = accepted();
-    let mut wrong_version = frame::message(Kind::Message, 0, &body(1)).unwrap();
+    let mut wrong_version = encoded(Kind::Message, 0, &body(1)).unwrap();
     wrong_version[frame::HEADER_BYTES + 4] = 6;
     for garbage in [
         vec![0xff; 64],
@@ -152,7 +159,7 @@ fn a_peer_that_breaks_the_protocol_is_cut_off_and_nobody_else() {
         assert!(matches!(read_frame(&peer), Frame::Request(..)));
         assert!(read(&peer, 1).is_empty());
     }
-    write(&bystander_peer, &frame::message(Kind::Message, 0, &body(3)).unwrap());
+    write(&bystander_peer, &encoded(Kind::Message, 0, &body(3)).unwrap());
     assert_eq!(message(&bystander_events).dictionary(), &body(3));
     bystander.send(&body(4)).unwrap();
     assert!(matches!(read_frame(&bystander_peer), Frame::Message(read) if read == body(4)));
@@ -186,7 +193,7 @@ fn a_peer_that_never_reads_blocks_nobody() {
     let (other, events, other_peer) = accepted();
     let pending = other.send_with_reply(&body(1));
     let Frame::Request(number, _) = read_frame(&other_peer) else { panic!("not a request") };
-    write(&other_peer, &frame::message(Kind::Reply, number, &body(2)).unwrap());
+    write(&other_peer, &encoded(Kind::Reply, number, &body(2)).unwrap());
     assert!(pending.slot.wait(None).unwrap().is_ok());
     assert!(events.try_recv().is_err());
     // Nothing was lost, and the order is kept.
@@ -199,7 +206,7 @@ fn a_peer_that_never_reads_blocks_nobody() {
 fn what_arrived_before_the_end_is_delivered() {
     let (_connection, events, peer) = accepted();
     for n in 0..100 {
-        write(&peer, &frame::message(Kind::Message, 0, &body(n)).unwrap());
+        write(&peer, &encoded(Kind::Message, 0, &body(n)).unwrap());
     }
     drop(peer);
     for n in 0..100 {
@@ -212,7 +219,7 @@ fn what_arrived_before_the_end_is_delivered() {
 fn an_accepted_connection_needs_no_handle() {
     let (connection, events, peer) = accepted();
     drop(connection);
-    write(&peer, &frame::message(Kind::Message, 0, &body(1)).unwrap());
+    write(&peer, &encoded(Kind::Message, 0, &body(1)).unwrap());
     assert_eq!(message(&events).dictionary(), &body(1));
 }
 
@@ -225,17 +232,114 @@ fn an_accepted_connection_that_is_dropped_inactive_is_rejected() {
     assert!(read(&peer, 1).is_empty());
 }
 
+/// A pipe: what stays open is seen at its reading end, which ends with the last copy of the other.
+fn pipe() -> (std::io::PipeReader, Fd) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    (reader, OwnedFd::from(writer).into())
+}
+
+fn send_all(peer: &OwnedFd, mut frame: frame::Outgoing) {
+    let mut sent = 0;
+    while sent < frame.bytes.len() {
+        match socket::send_frame(peer, &frame.bytes[sent..], &mut frame.descriptors) {
+            Ok(more) => sent += more,
+            Err(rustix::io::Errno::AGAIN) => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(frame.descriptors.is_empty());
+}
+
 #[test]
-fn descriptors_that_nobody_asked_for_are_closed() {
+fn descriptors_come_with_their_messages() {
     let (_connection, events, peer) = accepted();
-    let (watched, sent) = socket::connection_pair().unwrap();
-    socket::send_packet(
-        &peer,
-        &frame::message(Kind::Message, 0, &body(1)).unwrap(),
-        Some(std::os::fd::AsFd::as_fd(&sent)),
-    )
-    .unwrap();
-    drop(sent);
-    assert_eq!(message(&events).dictionary(), &body(1));
-    assert!(read(&watched, 1).is_empty(), "the last copy of the other end is closed");
+    let (mut ends, messages): (Vec<_>, Vec<_>) = (0..700_u64)
+        .map(|n| {
+            let (reader, writer) = pipe();
+            let memory = SharedMemory::new(10).unwrap();
+            memory.map().unwrap().write(0, &[n as u8]).unwrap();
+            (reader, body(n).with("list", Array::from([Dictionary::new().with("fd", writer).with("memory", memory)])))
+        })
+        .take(if rustix::process::getrlimit(rustix::process::Resource::Nofile).current.is_some_and(|n| n < 4096) {
+            100
+        } else {
+            700
+        })
+        .unzip();
+    for message in messages {
+        send_all(&peer, frame::message(Kind::Message, 0, &message).unwrap());
+    }
+    for (n, end) in (0..).zip(&mut ends) {
+        let received = message(&events);
+        let value = received.dictionary().array("list").unwrap().dictionary(0).unwrap();
+        assert_eq!(received.dictionary().uint64("n"), Ok(n));
+        assert_eq!(value.shared_memory("memory").unwrap().map().unwrap().copy(0, 1).unwrap(), [n as u8]);
+        let mut writer = std::fs::File::from(value.fd("fd").unwrap().try_clone_to_owned().unwrap());
+        assert!(rustix::io::fcntl_getfd(&writer).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
+        std::io::Write::write_all(&mut writer, b"x").unwrap();
+        drop((received, writer));
+        let mut text = String::new();
+        std::io::Read::read_to_string(end, &mut text).unwrap();
+        assert_eq!(text, "x", "the last copy was closed with the message");
+    }
+}
+
+#[test]
+fn more_descriptors_than_one_call_takes_arrive_with_one_message() {
+    let (connection, events, peer) = accepted();
+    let (mut end, writer) = pipe();
+    let list: Array = (0..600).map(|_| &writer).collect();
+    send_all(&peer, frame::message(Kind::Message, 0, &body(1).with("list", list.clone())).unwrap());
+    let received = message(&events);
+    assert_eq!(received.dictionary().array("list").unwrap().len(), 600);
+    // And the other way: refused by nobody, taken by a peer that asks for none, who does not hold it up.
+    connection.send(&body(2).with("list", list.clone())).unwrap();
+    assert!(read(&peer, 600).len() == 600);
+    drop((received, list, writer, connection, peer));
+    assert!(matches!(next(&events), Event::Invalid(_)));
+    assert_eq!(std::io::read_to_string(&mut end).unwrap(), "");
+}
+
+#[test]
+fn a_peer_that_sends_descriptors_unasked_or_too_few_is_cut_off_and_they_are_closed() {
+    let (_bystander, bystander_events, bystander_peer) = accepted();
+    fn plain() -> Vec<u8> {
+        encoded(Kind::Message, 0, &body(1)).unwrap()
+    }
+    let with = |writer: &Fd| frame::message(Kind::Message, 0, &body(1).with("fd", writer)).unwrap();
+    type Spoil = dyn Fn(&mut frame::Outgoing, Fd);
+    let spoils: [(&str, &Spoil); 5] = [
+        ("unasked", &|frame, writer| *frame = frame::Outgoing { bytes: plain(), descriptors: vec![writer] }),
+        ("one more", &|frame, writer| frame.descriptors.push(writer)),
+        ("none", &|frame, _| frame.descriptors.clear()),
+        ("another number", &|frame, writer| {
+            frame.bytes[6] = 2;
+            frame.descriptors.push(writer);
+        }),
+        ("beyond the limit", &|frame, _| frame.bytes[7] = 0xff),
+    ];
+    for (what, spoil) in spoils {
+        let (_connection, events, peer) = accepted();
+        let (mut end, writer) = pipe();
+        let mut frame = with(&writer);
+        spoil(&mut frame, writer);
+        send_all(&peer, frame);
+        // A message that is whole in itself may come before.
+        let last = events.iter().last();
+        assert!(matches!(last, Some(Event::Invalid(_))), "{what}");
+        assert_eq!(std::io::read_to_string(&mut end).unwrap(), "", "{what}");
+    }
+    write(&bystander_peer, &plain());
+    assert_eq!(message(&bystander_events).dictionary(), &body(1));
+}
+
+#[test]
+fn a_peer_that_could_truncate_shared_memory_is_cut_off() {
+    let (_connection, events, peer) = accepted();
+    let file = rustix::fs::memfd_create(c"test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    rustix::fs::ftruncate(&file, 10).unwrap();
+    let mut frame = frame::message(Kind::Message, 0, &body(1).with("memory", SharedMemory::new(10).unwrap())).unwrap();
+    frame.descriptors = vec![file.into()];
+    send_all(&peer, frame);
+    assert!(matches!(next(&events), Event::Invalid(_)));
 }

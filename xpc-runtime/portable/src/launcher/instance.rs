@@ -1,6 +1,7 @@
 //! A running service, as its launcher sees it.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,10 @@ pub(super) struct Instance {
     sent: VecDeque<Request>,
     state: State,
     end: End,
+    /// Whether it is sandboxed; it may then start services, as any program of the app may, but not end them.
+    confined: bool,
+    /// `/proc/<pid>` of a sandboxed one, kept open for its sake.
+    _own_proc: Option<File>,
     /// Whom to tell that it is gone.
     witnesses: Vec<Request>,
 }
@@ -60,8 +65,15 @@ impl Instance {
             sent: VecDeque::new(),
             state: State::Ready,
             end: End::NotBefore(idle_from_now()),
+            confined: false,
+            _own_proc: None,
             witnesses: Vec::new(),
         }
+    }
+
+    /// It runs in a sandbox.
+    pub fn confined(self, own_proc: Option<File>) -> Self {
+        Self { confined: true, _own_proc: own_proc, ..self }
     }
 
     pub fn push(&mut self, request: Request) {
@@ -144,12 +156,18 @@ impl Instance {
         while self.state != State::Deaf {
             match socket::receive_packet(&self.bootstrap) {
                 Ok(Packet::Received(bytes, None)) => self.hear(&bytes),
-                Ok(Packet::Received(bytes, Some(socket))) => requests.extend(Request::from_packet(&bytes, socket)),
+                Ok(Packet::Received(bytes, Some(socket))) => {
+                    requests.extend(Request::from_packet(&bytes, socket).filter(|request| self.may_ask(request.what)))
+                }
                 Err(Errno::AGAIN) => break,
                 Ok(Packet::End) | Err(_) => self.give_up(),
             }
         }
         requests
+    }
+
+    fn may_ask(&self, what: What) -> bool {
+        what == What::Connect || !self.confined
     }
 
     fn hear(&mut self, packet: &[u8]) {

@@ -1,5 +1,6 @@
 //! What services print goes to the app's standard error, line by line, with the service's name before it.
 
+use std::collections::BTreeSet;
 use std::io::{self, PipeReader};
 use std::sync::{Arc, Mutex, Once};
 use std::thread;
@@ -22,6 +23,25 @@ struct Log {
 /// What the launcher has to say of a service, in the same form.
 pub(super) fn say(name: &str, text: &str) {
     write_all(format!("[{name}] {text}\n").as_bytes());
+}
+
+/// As [`say`], but each text once only, however often the service is started.
+pub(super) fn say_once(name: &str, text: &str) {
+    if is_new(name, text) {
+        say(name, text);
+    }
+}
+
+/// Tells the app something that is about none of its services, once.
+pub(super) fn tell_once(text: &str) {
+    if is_new("", text) {
+        write_all(format!("{text}\n").as_bytes());
+    }
+}
+
+fn is_new(name: &str, text: &str) -> bool {
+    static SAID: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
+    lock(&SAID).insert((name.to_owned(), text.to_owned()))
 }
 
 /// Forwards until the service and its children have closed the other end.

@@ -2,8 +2,10 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -13,7 +15,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, getpid, getppid, pidfd_open, set_
 use super::instance::Instance;
 use super::log;
 use crate::bootstrap;
-use crate::bundle::Service;
+use crate::bundle::{self, Service};
+use crate::sandbox::{self, Sandbox};
 use crate::{settings, socket};
 
 /// What a service gets of the app's environment, besides every variable that starts with `LC_`. The rest is its own:
@@ -26,6 +29,7 @@ pub const DEBUG_VARIABLE: &str = "XPC_RUNTIME_WAIT_FOR_DEBUGGER";
 
 /// Must run on a thread that never ends: its end would kill the service.
 pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> {
+    let sandbox = service.sandbox.as_ref().map(|policy| Sandbox::prepare(name, policy, bundle::path())).transpose()?;
     let (ours, theirs) = socket::bootstrap_pair()?;
     let (log, log_end) = io::pipe()?;
     let mut command = Command::new(&service.executable);
@@ -41,7 +45,16 @@ pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> 
         .stdin(Stdio::null())
         .stdout(log_end.try_clone()?)
         .stderr(log_end);
-    prepare_child(&mut command, &theirs, service.joins_session);
+    if let Some(sandbox) = &sandbox {
+        command.envs(sandbox.variables()).current_dir(sandbox.directory());
+        for variable in sandbox::REMOVED_VARIABLES {
+            command.env_remove(variable);
+        }
+        sandbox.unenforced.iter().for_each(|text| log::tell_once(text));
+        sandbox.remarks.iter().for_each(|text| log::say_once(name, text));
+    }
+    let confined = sandbox.is_some();
+    prepare_child(&mut command, &theirs, service.joins_session, sandbox.map(|sandbox| sandbox.child));
     log::forward(name, log)?;
     let child = command.spawn()?;
     // `command` holds the write end of the log.
@@ -49,7 +62,11 @@ pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> 
     // Nobody else reaps this child; where the app ignores SIGCHLD and it is gone already, this fails, and so did the
     // start.
     let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-    Ok(Instance::new(process, ours))
+    let instance = Instance::new(process, ours);
+    // A rule of the sandbox is about this folder's inode, which `/proc` makes anew where nobody holds it.
+    let own_proc =
+        confined.then(|| File::options().read(true).custom_flags(libc::O_PATH).open(format!("/proc/{}", child.id())));
+    Ok(if confined { instance.confined(own_proc.and_then(Result::ok)) } else { instance })
 }
 
 fn is_kept(key: &OsString) -> bool {
@@ -62,7 +79,7 @@ fn waits_for_debugger(name: &str) -> bool {
 
 /// What happens in the child between fork and exec. `Command` forks (it does not use posix_spawn with such a closure),
 /// resets the signal mask, and reports a failure of the closure or of exec to `spawn`.
-fn prepare_child(command: &mut Command, bootstrap: &OwnedFd, joins_session: bool) {
+fn prepare_child(command: &mut Command, bootstrap: &OwnedFd, joins_session: bool, sandbox: Option<sandbox::Child>) {
     let app = getpid();
     let bootstrap = bootstrap.as_raw_fd();
     let prepare = move || {
@@ -75,11 +92,12 @@ fn prepare_child(command: &mut Command, bootstrap: &OwnedFd, joins_session: bool
             return Err(io::ErrorKind::NotFound.into());
         }
         reset_signals();
-        inherit_only(bootstrap)
+        inherit_only(bootstrap)?;
+        sandbox.as_ref().map_or(Ok(()), sandbox::Child::apply)
     };
     // SAFETY: the closure runs in the forked child of a process with other threads, so it may make async-signal-safe
-    // calls only. It makes system calls on captured numbers; its errors are made without allocating; nothing captured
-    // has a destructor.
+    // calls only. It makes system calls on captured numbers and on the sandbox, which was made before; its errors are
+    // made without allocating. What is captured is dropped in the parent alone: the child executes or exits.
     unsafe { command.pre_exec(prepare) };
 }
 

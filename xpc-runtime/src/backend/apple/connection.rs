@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::cell::RefCell;
 use std::ffi::CString;
 use std::ptr;
@@ -58,7 +59,8 @@ impl Inactive {
         let object = self.connection.take().expect("only `activate` takes it, and consumes self");
         let name = self.name.take();
         let accepted = name.is_none();
-        let connection = Connection(Arc::new(Handle { object, name, invalid: OnceLock::new() }));
+        let connection =
+            Connection(Arc::new(Handle { object, name, invalid: OnceLock::new(), context: Mutex::default() }));
         let events = Events {
             handle: Arc::downgrade(&connection.0),
             handler: Mutex::new(Some(handler)),
@@ -92,15 +94,19 @@ impl Drop for Inactive {
 }
 
 #[derive(Clone)]
-pub(crate) struct Connection(Arc<Handle>);
+pub(crate) struct Connection(pub(super) Arc<Handle>);
 
 /// What all clones share; its end is the end of the connection.
-struct Handle {
+pub(super) struct Handle {
     object: Retained,
     name: Option<Arc<str>>,
     /// Why the connection is over, once it is.
     invalid: OnceLock<Arc<str>>,
+    pub(super) context: Mutex<Option<Context>>,
 }
+
+/// What a user attached. Kept here: the C function would want a finalizer for nothing.
+pub(super) type Context = Arc<dyn Any + Send + Sync>;
 
 impl Drop for Handle {
     fn drop(&mut self) {
@@ -119,11 +125,15 @@ impl Drop for Handle {
 }
 
 impl Connection {
-    fn as_ptr(&self) -> xpc_connection_t {
+    pub(super) fn as_ptr(&self) -> xpc_connection_t {
         self.0.object.as_ptr()
     }
 
-    fn check(&self) -> Result<(), Error> {
+    pub(super) fn object(&self) -> Retained {
+        self.0.object.clone()
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
         self.0.invalid.get().map_or(Ok(()), |reason| Err(Error::Invalid(reason.clone())))
     }
 
@@ -248,6 +258,13 @@ thread_local! {
     static RUNNING: RefCell<Vec<xpc_connection_t>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Calls what must not wait for this connection, which waits for its return.
+pub(super) fn running(connection: xpc_connection_t, call: impl FnOnce()) {
+    RUNNING.with_borrow_mut(|running| running.push(connection));
+    call();
+    RUNNING.with_borrow_mut(|running| running.pop());
+}
+
 /// What a connection's event handler owns. It must not keep the connection alive, which keeps it alive.
 struct Events {
     handle: Weak<Handle>,
@@ -285,9 +302,7 @@ impl Events {
         let last = matches!(event, Event::Invalid(_));
         let mut handler = lock(&self.handler);
         if let Some(handle) = handler.as_mut() {
-            RUNNING.with_borrow_mut(|running| running.push(connection.as_ptr()));
-            handle(connection, event);
-            RUNNING.with_borrow_mut(|running| running.pop());
+            running(connection.as_ptr(), || handle(connection, event));
         }
         if last {
             // Nothing follows: what the handler holds goes.

@@ -5,6 +5,7 @@
 
 mod block;
 mod connection;
+mod flow;
 mod message;
 mod object;
 mod raw;
@@ -15,8 +16,10 @@ mod transaction;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use self::flow::Budget;
 pub(crate) use self::{
     connection::{Connection, Event, Inactive},
+    flow::{SendReady, Suspension},
     message::{Message, Reply},
     reply::ReplyFuture,
     service::run_service,

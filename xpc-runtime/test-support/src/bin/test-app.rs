@@ -84,6 +84,7 @@ fn main() {
     match scenario.as_str() {
         "reply-by-name" => reply_by_name(),
         "every-type" => every_type(),
+        "attachments" => attachments(),
         "launch-on-message" => launch_on_message(),
         "order" => order(),
         "kill-while-pending" => kill_while_pending(),
@@ -114,7 +115,6 @@ fn main() {
         "no-descriptors" => no_descriptors(),
         "idle-connections" => idle_connections(),
         "hold" => hold(),
-        "benchmark" => benchmark(),
         other => panic!("unknown scenario {other}"),
     }
     println!("{scenario} passed");
@@ -158,6 +158,25 @@ fn every_type() {
         .with("dictionary", inner);
     assert_eq!(*ask(&connection, &message), message);
     assert_eq!(*block_on(connection.send_with_reply(&message)).unwrap(), message);
+}
+
+/// There and back: what returns is for the same file and the same memory.
+fn attachments() {
+    use std::io::{Read, Write};
+    let (connection, _events) = connect(SERVICE_NAME);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let memory = xpc_runtime::SharedMemory::new(3 << 20).unwrap();
+    let inner = Dictionary::new().with("fd", std::os::fd::OwnedFd::from(writer)).with("memory", &memory);
+    let reply = ask(&connection, &op("echo").with("list", Array::from([inner])));
+    let inner = reply.array("list").unwrap().dictionary(0).unwrap();
+    inner.shared_memory("memory").unwrap().map().unwrap().write((3 << 20) - 5, b"hello").unwrap();
+    assert_eq!(memory.map().unwrap().copy((3 << 20) - 5, 5).unwrap(), b"hello");
+    let mut file = std::fs::File::from(inner.fd("fd").unwrap().try_clone_to_owned().unwrap());
+    file.write_all(b"through").unwrap();
+    drop((reply, file));
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "through", "no process keeps a copy open");
 }
 
 fn launch_on_message() {
@@ -562,29 +581,4 @@ fn hold() {
     let (connection, _events) = connect(SERVICE_NAME);
     println!("{}", service_pid(&connection));
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
-}
-
-fn benchmark() {
-    let (connection, _events) = connect(SERVICE_NAME);
-    for (name, message) in [("empty", op("echo")), ("1 KiB", op("echo").with("data", vec![0_u8; 1024]))] {
-        for _ in 0..1000 {
-            ask(&connection, &message);
-        }
-        let mut runs: Vec<_> = (0..5)
-            .map(|_| {
-                let start = std::time::Instant::now();
-                for _ in 0..10_000 {
-                    ask(&connection, &message);
-                }
-                let blocking = start.elapsed().as_nanos() / 10_000;
-                let start = std::time::Instant::now();
-                for _ in 0..10_000 {
-                    block_on(connection.send_with_reply(&message)).unwrap();
-                }
-                (blocking, start.elapsed().as_nanos() / 10_000)
-            })
-            .collect();
-        runs.sort_unstable();
-        println!("{name}: blocking {} ns, async {} ns", runs[2].0, runs[2].1);
-    }
 }

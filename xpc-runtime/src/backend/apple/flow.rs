@@ -1,0 +1,92 @@
+//! Suspension, barriers, contexts; and budgets, which libxpc does not have.
+
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::task::{Context, Poll};
+
+use xpc_object::Dictionary;
+
+use super::block::Block;
+use super::connection::{self, Connection, Inactive};
+use super::raw::{xpc_connection_resume, xpc_connection_send_barrier, xpc_connection_suspend};
+use super::{AbortOnPanic, lock};
+use crate::Error;
+
+/// How much may wait in one connection. libxpc keeps the queue and sets no limit: this does nothing here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Bytes of encoded messages.
+    pub bytes: usize,
+}
+
+impl Default for Budget {
+    /// 64 MiB, as on other systems.
+    fn default() -> Self {
+        Self { bytes: 64 << 20 }
+    }
+}
+
+impl Inactive {
+    /// libxpc's queue has no limit.
+    pub(crate) fn set_budget(&mut self, _budget: Budget) {}
+}
+
+impl Connection {
+    /// Never waits: there is always room.
+    pub(crate) fn send_blocking(&self, message: &Dictionary) -> Result<(), Error> {
+        self.send(message)
+    }
+
+    pub(crate) fn send_ready(&self) -> SendReady {
+        SendReady(self.clone())
+    }
+
+    pub(crate) fn send_barrier(&self, barrier: impl FnOnce() + Send + 'static) {
+        let object = self.object();
+        let barrier = Mutex::new(Some(barrier));
+        let block = Block::plain(move || {
+            let guard = AbortOnPanic;
+            let barrier = lock(&barrier).take();
+            if let Some(barrier) = barrier {
+                connection::running(object.as_ptr(), barrier);
+            }
+            std::mem::forget(guard);
+        });
+        // SAFETY: an active connection, and a block with the signature of a barrier, which is copied.
+        unsafe { xpc_connection_send_barrier(self.as_ptr(), block.as_ptr()) };
+    }
+
+    pub(crate) fn suspend(&self) -> Suspension {
+        // SAFETY: an active connection. The guard resumes it once, and keeps it alive until then.
+        unsafe { xpc_connection_suspend(self.as_ptr()) };
+        Suspension(self.clone())
+    }
+
+    pub(crate) fn set_context(&self, context: connection::Context) {
+        let previous = lock(&self.0.context).replace(context);
+        drop(previous);
+    }
+
+    pub(crate) fn context(&self) -> Option<connection::Context> {
+        lock(&self.0.context).clone()
+    }
+}
+
+pub(crate) struct Suspension(Connection);
+
+impl Drop for Suspension {
+    fn drop(&mut self) {
+        // SAFETY: balances the one call of `suspend` that this guard stands for; the connection is released after it.
+        unsafe { xpc_connection_resume(self.0.as_ptr()) };
+    }
+}
+
+pub(crate) struct SendReady(Connection);
+
+impl Future for SendReady {
+    type Output = Result<(), Error>;
+
+    fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(self.0.check())
+    }
+}

@@ -1,0 +1,98 @@
+//! How much waits in a connection, and holding it up.
+
+use std::any::Any;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use xpc_object::Dictionary;
+
+pub use crate::backend::Budget;
+use crate::connection::{Connection, Inactive, Role};
+use crate::error::neutral;
+use crate::{Error, backend};
+
+impl<R: Role> Inactive<R> {
+    /// Sets how much may wait in the connection.
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.connection.set_budget(budget);
+        self
+    }
+}
+
+impl Connection {
+    /// As [`send`](Self::send), but waits while the budget is used up.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::Encode`]; [`Error::WouldDeadlock`] where it would have to wait inside a handler of
+    /// this connection, which sends nothing meanwhile.
+    pub fn send_blocking(&self, message: &Dictionary) -> Result<(), Error> {
+        neutral(self.0.send_blocking(message))
+    }
+
+    /// The future of there being room for a message: for whoever got [`Error::Full`]. Another thread may be faster, so
+    /// that the next send may fail again.
+    ///
+    /// # Errors
+    /// The future's: [`Error::Invalid`].
+    pub fn send_ready(&self) -> SendReady {
+        SendReady(self.0.send_ready())
+    }
+
+    /// Has `barrier` called once what was sent before has left this process, or was discarded. Nothing is sent while it
+    /// runs, so that a blocking request on this connection inside it fails with [`Error::WouldDeadlock`]. It runs on a
+    /// thread of the runtime's, and in any case: on a connection that is over at once. A panic in it ends the process.
+    #[doc(alias = "xpc_connection_send_barrier")]
+    pub fn send_barrier(&self, barrier: impl FnOnce() + Send + 'static) {
+        self.0.send_barrier(barrier);
+    }
+
+    /// Holds the connection up: as long as the returned value lives, nothing is sent or handled, replies included. A
+    /// handler that runs already is not interrupted. Suspensions add up. What is sent meanwhile waits in the budget, and
+    /// the outcome of [`cancel`](Self::cancel) waits too.
+    #[doc(alias = "xpc_connection_suspend")]
+    #[doc(alias = "xpc_connection_resume")]
+    pub fn suspend(&self) -> Suspension {
+        Suspension { _suspension: self.0.suspend() }
+    }
+
+    /// Attaches a value, for all clones, in place of the one before. It is dropped with the last clone; one that holds
+    /// the connection keeps it alive.
+    #[doc(alias = "xpc_connection_set_context")]
+    #[doc(alias = "xpc_connection_set_finalizer_f")]
+    pub fn set_context<T: Any + Send + Sync>(&self, context: T) {
+        self.0.set_context(Arc::new(context));
+    }
+
+    /// The value that was attached, if it is of this type.
+    #[doc(alias = "xpc_connection_get_context")]
+    pub fn context<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.0.context().and_then(|context| context.downcast().ok())
+    }
+}
+
+/// Ready when a connection has room for a message.
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct SendReady(backend::SendReady);
+
+impl Future for SendReady {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(neutral)
+    }
+}
+
+/// As long as it lives, its connection is held up; see [`Connection::suspend`]. It counts as a clone of the connection,
+/// which therefore can neither be released while it is suspended nor resumed too often, which C aborts for.
+#[must_use = "the connection goes on as soon as this is dropped"]
+pub struct Suspension {
+    _suspension: backend::Suspension,
+}
+
+impl fmt::Debug for Suspension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Suspension").finish_non_exhaustive()
+    }
+}
