@@ -11,10 +11,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::try_join_all;
 use runtime_bench::{Case, LARGE, repeat, serve_batches};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use xpc_runtime::{Connection, Dictionary, testing};
+use xpc_runtime::{Connection, Dictionary, SharedMemory, testing};
 
 const ECHO: &str = "com.example.bench.echo";
 const SINK: &str = "com.example.bench.sink";
+const MAP: &str = "com.example.bench.map";
 const COUNT: &str = "com.example.bench.count";
 
 /// Beside the connection that is measured.
@@ -33,14 +34,25 @@ fn main() -> Result<()> {
             Ok(())
         }
         ("blocking", Case::OneWay(connections)) => one_way(connections),
-        ("blocking", Case::Bulk) => {
-            let connection = Connection::service(SINK).activate();
-            let message = Dictionary::new().with("data", vec![1_u8; LARGE]);
-            serve_batches(|count| Ok(repeat(count, || connection.send_with_reply_blocking(&message).map(drop))?))
-        }
+        ("blocking", Case::Bulk) => requests(SINK, Dictionary::new().with("data", vec![1_u8; LARGE])),
+        ("blocking", Case::SharedMemory) => shared_memory(SINK),
+        ("mapped", Case::SharedMemory) => shared_memory(MAP),
         ("blocking", Case::Launch) => launch(),
         (way, case) => bail!("cannot do {case:?} {way}"),
     }
+}
+
+fn requests(service: &str, message: Dictionary) -> Result<()> {
+    let connection = Connection::service(service).activate();
+    serve_batches(|count| Ok(repeat(count, || connection.send_with_reply_blocking(&message).map(drop))?))
+}
+
+/// Mapped and written by this side before; the same memory each time.
+fn shared_memory(service: &str) -> Result<()> {
+    let memory = SharedMemory::new(LARGE)?;
+    let mapping = memory.map()?;
+    mapping.write(0, &vec![1; LARGE])?;
+    requests(service, Dictionary::new().with("memory", memory))
 }
 
 fn round_trips(bytes: usize, awaited: bool) -> Result<()> {
@@ -84,7 +96,7 @@ fn one_way(connections: usize) -> Result<()> {
     serve_batches(|count| {
         let (took, received) = measure::time(|| -> Result<u64> {
             for (_, connection) in (0..count).zip(connections.iter().cycle()) {
-                connection.send(&empty)?;
+                connection.send_blocking(&empty)?;
             }
             let answers = try_join_all(connections.iter().map(|connection| connection.send_with_reply(&ask)));
             parker.block_on(answers)?.iter().map(|answer| Ok(answer.uint64("received")?)).sum()

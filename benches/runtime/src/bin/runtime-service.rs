@@ -13,6 +13,15 @@ fn main() -> Result<()> {
         Some("sink") => xpc_main(|peer| {
             peer.on_message(|_, message| message.reply().send()).activate();
         }),
+        Some("map") => xpc_main(|peer| {
+            peer.on_message(|_, message| -> Result<()> {
+                let mapping = message.shared_memory("memory")?.map()?;
+                message.reply().send()?;
+                drop(mapping);
+                Ok(())
+            })
+            .activate();
+        }),
         Some("count") => xpc_main(|peer| {
             let mut received = 0_u64;
             peer.on_message(move |_, message| -> Result<(), Error> {

@@ -47,7 +47,7 @@ enum Aim {
     AheadOfPeers,
 }
 
-const OURS: [&str; 3] = ["blocking", "async", "beside-idle"];
+const OURS: [&str; 4] = ["blocking", "async", "beside-idle", "mapped"];
 const PEERS: [&str; 3] = ["zbus", "tarpc", "ipc-channel"];
 
 const fn contender(says: &'static str, name: &'static str) -> Contender {
@@ -58,7 +58,6 @@ const fn ours(says: &'static str, name: &'static str, aims: &'static [Aim]) -> C
     Contender { says, name, case: None, aims }
 }
 
-/// Its server has a thread for each connection.
 const STREAM: Contender = contender("bare SOCK_STREAM", "stream");
 const SEQPACKET: Contender = contender("bare SOCK_SEQPACKET", "seqpacket");
 const ZBUS: Contender = contender("zbus, peer to peer", "zbus");
@@ -106,7 +105,10 @@ const RACES: [Race; 7] = [
         case: Case::OneWay(64),
         count: 6_400,
         rounds: 21,
-        contenders: &[STREAM, ours("xpc-runtime", "blocking", &[])],
+        contenders: &[
+            Contender { says: "bare SOCK_STREAM, a thread for each", ..STREAM },
+            ours("xpc-runtime", "blocking", &[]),
+        ],
         shows: Shows::Rate,
     },
     Race {
@@ -129,7 +131,9 @@ const RACES: [Race; 7] = [
                 case: Some(Case::RoundTrip(0)),
                 aims: &[],
             },
-            IPC_CHANNEL,
+            ours("xpc-runtime", "blocking", &[Aim::Within(2.0)]),
+            ours("xpc-runtime, mapped by the service", "mapped", &[Aim::Within(2.0)]),
+            Contender { says: "ipc-channel, which maps it", ..IPC_CHANNEL },
         ],
         shows: Shows::Time,
     },
@@ -160,7 +164,7 @@ fn main() -> Result<()> {
         sched_setaffinity(None, &set)?;
         for race in RACES.iter().filter(|race| wanted.is_empty() || wanted.iter().any(|word| race.name.contains(word)))
         {
-            println!("\n{:<34} {:>12} {:>8}   {cpus}", race.name, "", "ratio");
+            println!("\n{:<40} {:>12} {:>8}   {cpus}", race.name, "", "ratio");
             race.report(&race.run(&programs)?);
         }
     }
@@ -228,7 +232,7 @@ impl Race {
                 })
                 .collect();
             let line = format!(
-                "  {:<32} {shown:>12} {:>7.2}×   [{:.2} to {:.2}]   {}",
+                "  {:<38} {shown:>12} {:>7.2}×   [{:.2} to {:.2}]   {}",
                 contender.says,
                 ratios.middle,
                 ratios.low,
