@@ -204,6 +204,7 @@ impl Core {
         state.phase = Phase::Active;
         if !inactive {
             // Its listener went before it: nothing but this is left to say.
+            state.keep = Some(connection.clone());
             return self.end_locked(state, Outcome::Refused(LISTENER_GONE.into()));
         }
         match &self.origin {
