@@ -86,15 +86,17 @@ mod backend;
 mod connection;
 mod error;
 mod flow;
+mod listener;
 mod message;
 mod outcome;
 mod service;
 pub mod testing;
 mod transaction;
 
-pub use crate::connection::{Accepted, Connection, Inactive, Named, ReplyFuture, Role};
+pub use crate::connection::{Accepted, ByEndpoint, Connection, Inactive, Named, ReplyFuture, Role};
 pub use crate::error::Error;
 pub use crate::flow::{Budget, SendReady, Suspension};
+pub use crate::listener::{InactiveListener, Listener};
 pub use crate::message::{Message, Reply};
 pub use crate::outcome::HandlerOutcome;
 pub use crate::service::xpc_main;
