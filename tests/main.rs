@@ -10,4 +10,5 @@ mod golden;
 mod mistakes;
 mod packages;
 mod rustflags;
+mod sandbox;
 mod testing;

@@ -74,6 +74,10 @@
 //! | `XPC_RUNTIME_IDLE_THREAD` | 10 | how long a thread that is not needed waits for work |
 //! | `XPC_RUNTIME_RETRY` | 0.01 | how soon something is tried again that the kernel has no room for |
 //!
+//! # Types
+//! With the feature `serde`, `to_dictionary` makes a message of any type that implements serde's `Serialize`, and
+//! `from_dictionary` reads one; `xpc-object` says what becomes of what.
+//!
 //! # Backends
 //! On Apple platforms the crate needs libSystem alone and macOS 11. `--cfg xpc_runtime_force_portable` in `RUSTFLAGS`
 //! chooses the portable backend where it supports the system.
@@ -99,4 +103,6 @@ pub use xpc_object::{
     Array, Bytes, Date, Dictionary, EncodeError, Endpoint, ErrorValue, Fd, Mapping, Object, OutOfBounds, SharedMemory,
     Type, Uuid, ValueError, array, dictionary,
 };
+#[cfg(feature = "serde")]
+pub use xpc_object::{DecodeError, from_dictionary, to_dictionary};
 pub use xpc_runtime_macros::service_name;

@@ -2,19 +2,38 @@
 
 use crate::env::{Outcome, command, root, run as execute, target};
 
-/// Builds everything and runs the benchmarks named, or all; further words choose among a benchmark's cases.
+type Build = fn() -> Outcome;
+
+/// A benchmark's name, which its program has too, and what builds it.
+const ALL: [(&str, Build); 2] = [("signing", signing), ("runtime", runtime)];
+
+/// Builds and runs the benchmark named, or all; further words choose among its cases.
 pub fn run(words: &[&str]) -> Outcome {
-    const ALL: [&str; 1] = ["signing"];
     let (name, cases) = words.split_first().map_or((None, words), |(name, cases)| (Some(*name), cases));
-    if let Some(unknown) = name.filter(|name| !ALL.contains(name)) {
-        return Err(format!("there is no benchmark `{unknown}`; there is: {}", ALL.join(", ")));
+    if let Some(unknown) = name.filter(|name| ALL.iter().all(|(it, _)| it != name)) {
+        let names = ALL.map(|(it, _)| it).join(", ");
+        return Err(format!("there is no benchmark `{unknown}`; there are: {names}"));
     }
-    let build = |command: &mut std::process::Command| execute(command.env("CARGO_TARGET_DIR", target()));
-    build(&mut command("cargo", &["build", "--locked", "--release", "--package", "cargo-xpc"]))?;
-    let manifest = root().join("benches/Cargo.toml");
-    build(command("cargo", &["build", "--locked", "--release", "--manifest-path"]).arg(&manifest))?;
-    for name in ALL.iter().filter(|it| name.is_none_or(|name| name == **it)) {
+    for (name, build) in ALL.iter().filter(|(it, _)| name.is_none_or(|name| name == *it)) {
+        build()?;
         execute(&mut command(target().join("release").join(name), cases))?;
     }
     Ok(())
+}
+
+fn signing() -> Outcome {
+    build(&["--package", "cargo-xpc"], "Cargo.toml")?;
+    build(&[], "benches/Cargo.toml")
+}
+
+fn runtime() -> Outcome {
+    if !cfg!(target_os = "linux") {
+        return Err("the portable backend, which this measures, is Linux's".to_owned());
+    }
+    build(&[], "benches/runtime/Cargo.toml")
+}
+
+fn build(args: &[&str], manifest: &str) -> Outcome {
+    let mut build = command("cargo", &["build", "--locked", "--release", "--manifest-path"]);
+    execute(build.arg(root().join(manifest)).args(args).env("CARGO_TARGET_DIR", target()))
 }

@@ -7,8 +7,8 @@ const MSRV: &str = "1.88.0";
 const CARGO_DENY: &str = "0.20.2";
 const APPLE_TARGETS: [&str; 2] = ["aarch64-apple-darwin", "x86_64-apple-darwin"];
 
-/// Packages that are Linux's alone: the portable backend, and the programs that test it.
-const LINUX_ONLY: [&str; 2] = ["xpc-portable", "xpc-runtime-tests"];
+/// Packages that are Linux's alone: the portable backend, the shim of libxpc over it, and the programs that test it.
+const LINUX_ONLY: [&str; 3] = ["libxpc-shim", "xpc-portable", "xpc-runtime-tests"];
 
 /// `--workspace`, as far as it can be built on this machine.
 fn workspace() -> Vec<&'static str> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
+use measure::{ROUNDS, machine, median, time};
 use xpc_benches::apps::{self, Shape};
-use xpc_benches::{ROUNDS, machine, median, time};
 
 struct Case {
     name: &'static str,
@@ -67,7 +67,7 @@ fn measure(case: &Case, theirs: &Utf8Path, ours: &Utf8Path) -> Result<(Duration,
             apps::copy(&original, &app)?;
             let mut command = Command::new(program);
             command.args(args).arg(&app).stdin(Stdio::null()).stdout(Stdio::null());
-            let (took, output) = time(|| Ok(command.output()?))?;
+            let (took, output) = time(|| command.output())?;
             ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
             Ok((took, app))
         };

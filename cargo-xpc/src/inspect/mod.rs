@@ -11,6 +11,8 @@ use thiserror::Error;
 use crate::anatomy::{Anatomy, AnatomyError, Versions, is_folder, is_inside};
 use crate::exit::{Coded, Exit};
 use crate::macho::{Arch, CdHash, CodeFlags, Content, FileKind, HashKind, MachFile, Slice, Target, sniff};
+use crate::plan::ENTITLEMENTS;
+use crate::property_list;
 
 pub use self::render::render;
 
@@ -76,6 +78,9 @@ pub enum Code {
     Elf {
         /// The processor.
         machine: String,
+        /// What its bundle says that it may do.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        entitlements: Option<plist::Dictionary>,
     },
     /// Neither.
     Unknown {
@@ -160,7 +165,7 @@ impl Inspector<'_> {
         let string = |key: &str| anatomy.string(key).map(str::to_owned);
         let executable = anatomy.executable();
         let code = match &executable {
-            Some(path) if is_inside(path)? => read_code(path),
+            Some(path) if is_inside(path)? => beside(anatomy, read_code(path)),
             _ => Code::Missing,
         };
         let mut items = Vec::new();
@@ -270,6 +275,21 @@ impl Inspector<'_> {
     }
 }
 
+/// Adds the entitlements that stand in the bundle of a program without a signature.
+fn beside(anatomy: &Anatomy, code: Code) -> Code {
+    let Code::Elf { machine, .. } = code else { return code };
+    let path = anatomy.root.join("Contents").join(ENTITLEMENTS);
+    let entitlements = match fs_err::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+        Ok(bytes) => property_list::read(&bytes).map(Some).map_err(|why| format!("`{path}`: {why}")),
+    };
+    match entitlements {
+        Ok(entitlements) => Code::Elf { machine, entitlements },
+        Err(problem) => Code::Unknown { problem },
+    }
+}
+
 fn read_code(path: &Utf8Path) -> Code {
     let unknown = |problem: String| Code::Unknown { problem };
     let data = match fs_err::read(path) {
@@ -277,7 +297,7 @@ fn read_code(path: &Utf8Path) -> Code {
         Err(error) => return unknown(error.to_string()),
     };
     if let Content::Elf(machine) = sniff(&data) {
-        return Code::Elf { machine };
+        return Code::Elf { machine, entitlements: None };
     }
     match MachFile::parse(&data) {
         Err(problem) => unknown(problem.to_string()),

@@ -55,9 +55,10 @@ fn facts(item: &Item) -> Vec<(&'static str, String)> {
     match &item.code {
         Code::Missing => facts.push(("code", "no executable".to_owned())),
         Code::Unknown { problem } => facts.push(("code", problem.clone())),
-        Code::Elf { machine } => {
+        Code::Elf { machine, entitlements } => {
             facts.push(("code", format!("ELF {machine}")));
             facts.push(("signature", "none: ELF is not signed".to_owned()));
+            facts.extend(entitlements.iter().flat_map(list).map(|line| ("entitlement", line)));
         }
         Code::MachO { kind, slices } => {
             let arches: Vec<String> = slices.iter().map(|slice| slice.arch.to_string()).collect();
@@ -133,8 +134,11 @@ fn hashes(slices: &[SliceInfo]) -> Vec<String> {
 
 fn entitlements(slice: &SliceInfo) -> Option<String> {
     let SignatureInfo::Signed { entitlements: Some(entitlements), .. } = &slice.signature else { return None };
-    let line = |(key, value): (&String, &Value)| format!("{key} = {}", short(value));
-    Some(entitlements.iter().map(line).collect::<Vec<_>>().join("\n")).filter(|text| !text.is_empty())
+    Some(list(entitlements).join("\n")).filter(|text| !text.is_empty())
+}
+
+fn list(entitlements: &plist::Dictionary) -> Vec<String> {
+    entitlements.iter().map(|(key, value)| format!("{key} = {}", short(value))).collect()
 }
 
 fn short(value: &Value) -> String {

@@ -8,6 +8,10 @@ use serde::Serialize;
 use super::PlanError;
 use crate::bundle::tree::is_litter;
 use crate::config::{Place, Program};
+use crate::toolchain::is_macos;
+
+/// In `Contents`, where a bundle holds ELF.
+pub const ENTITLEMENTS: &str = "Entitlements.plist";
 
 /// One file, symlink or folder that is copied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -197,6 +201,12 @@ pub(super) fn frameworks(
 /// `embedded.provisionprofile`.
 pub(super) fn profile(path: Option<&Utf8Path>, contents: &Utf8Path) -> Option<CopyFile> {
     path.map(|path| CopyFile::named(path, contents.join("embedded.provisionprofile")))
+}
+
+/// `Entitlements.plist`, for programs that have no signature to hold it: the runtime's launcher reads it there.
+pub(super) fn entitlements(path: Option<&Utf8Path>, targets: &[String], contents: &Utf8Path) -> Option<CopyFile> {
+    let unsigned = !targets.iter().any(|target| is_macos(target));
+    path.filter(|_| unsigned).map(|path| CopyFile::named(path, contents.join(ENTITLEMENTS)))
 }
 
 /// Two files for one place.

@@ -21,7 +21,7 @@ pub mod info_plist;
 mod select;
 
 pub use commands::{BuildCommand, CargoOptions, Profile};
-pub use files::CopyFile;
+pub use files::{CopyFile, ENTITLEMENTS};
 pub use select::{Selection, select};
 
 /// Why there is nothing to be done. Nothing was written.
@@ -435,13 +435,15 @@ fn app_part(app: &App, inputs: &commands::Inputs<'_>) -> Result<BundlePart, Plan
     files.extend(files::frameworks(&place, &app.frameworks, &contents)?);
     files.extend(app.icon.iter().map(|icon| CopyFile::into(icon, &contents.join("Resources"))));
     files.extend(files::profile(app.provisioning_profile.as_deref(), &contents));
+    let entitlements = app.entitlements.as_ref().map(|(path, _)| path.clone());
+    files.extend(files::entitlements(entitlements.as_deref(), &inputs.targets.triples, &contents));
     files::check_clashes(&place, &files)?;
     Ok(BundlePart {
         path: Utf8PathBuf::new(),
         identifier: app.identifier.clone(),
         minimum_system_version: app.minimum_system_version,
         info_plist: info_plist::app(app)?,
-        entitlements: app.entitlements.as_ref().map(|(path, _)| path.clone()),
+        entitlements,
         provisioning_profile: app.provisioning_profile.clone(),
         files,
         builds: commands::builds(&app.program, commands::Role::App, app.minimum_system_version, inputs)?,
@@ -460,6 +462,8 @@ fn service_part(
     let mut files = files::resources(&place, &service.program, &service.resources, &contents)?;
     files.extend(files::frameworks(&place, &service.frameworks, &contents)?);
     files.extend(files::profile(service.provisioning_profile.as_deref(), &contents));
+    let entitlements = service.entitlements.as_ref().map(|(path, _)| path.clone());
+    files.extend(files::entitlements(entitlements.as_deref(), &inputs.targets.triples, &contents));
     files::check_clashes(&place, &files)?;
     let minimum = service.minimum_system_version.unwrap_or(app.minimum_system_version);
     let role = commands::Role::Service { own_frameworks: !service.frameworks.is_empty() };
@@ -467,7 +471,7 @@ fn service_part(
         identifier: service.identifier.clone(),
         minimum_system_version: minimum,
         info_plist: info_plist::service(app, service)?,
-        entitlements: service.entitlements.as_ref().map(|(path, _)| path.clone()),
+        entitlements,
         provisioning_profile: service.provisioning_profile.clone(),
         files,
         builds: commands::builds(&service.program, role, minimum, inputs)?,

@@ -34,15 +34,7 @@ pub fn decode_message_with_attachments(
 }
 
 fn message(mut reader: Reader<'_>) -> Result<(Dictionary, Flavour), DecodeError> {
-    let magic = reader.take(4)?;
-    let flavour = [Flavour::Mach, Flavour::Remote]
-        .into_iter()
-        .find(|flavour| flavour.magic() == *magic)
-        .ok_or(DecodeError::BadMagic)?;
-    let version = reader.u32()?;
-    if version != wire::VERSION {
-        return Err(DecodeError::BadVersion(version));
-    }
+    let flavour = reader.header()?;
     let value = reader.object(1)?;
     reader.end()?;
     match value {
@@ -62,9 +54,11 @@ pub fn decode_value(input: &Bytes) -> Result<Object, DecodeError> {
     Ok(value)
 }
 
-struct Reader<'a> {
-    input: &'a Bytes,
-    offset: usize,
+pub(crate) struct Reader<'a> {
+    input: &'a [u8],
+    /// What holds `input`, where data values are to share it.
+    owner: Option<&'a Bytes>,
+    pub(crate) offset: usize,
     values: usize,
     /// Whether text that is not UTF-8 is repaired rather than refused.
     lossy: bool,
@@ -74,14 +68,29 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(input: &'a Bytes) -> Result<Self, DecodeError> {
+    fn new(owner: &'a Bytes) -> Result<Self, DecodeError> {
+        Ok(Self { owner: Some(owner), ..Self::borrowed(owner)? })
+    }
+
+    /// Reads what nobody shares.
+    pub(crate) fn borrowed(input: &'a [u8]) -> Result<Self, DecodeError> {
         if input.len() > MAX_MESSAGE_BYTES {
             return Err(DecodeError::TooLarge);
         }
-        Ok(Self { input, offset: 0, values: 0, lossy: false, attachments: None, attached: 0 })
+        Ok(Self { input, owner: None, offset: 0, values: 0, lossy: false, attachments: None, attached: 0 })
     }
 
-    fn rest(&self) -> &'a [u8] {
+    pub(crate) fn header(&mut self) -> Result<Flavour, DecodeError> {
+        let magic = self.take(4)?;
+        let flavour = [Flavour::Mach, Flavour::Remote].into_iter().find(|flavour| flavour.magic() == *magic);
+        let flavour = flavour.ok_or(DecodeError::BadMagic)?;
+        match self.u32()? {
+            wire::VERSION => Ok(flavour),
+            version => Err(DecodeError::BadVersion(version)),
+        }
+    }
+
+    pub(crate) fn rest(&self) -> &'a [u8] {
         self.input.get(self.offset..).unwrap_or_default()
     }
 
@@ -94,13 +103,13 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let mut array = [0; N];
         array.copy_from_slice(self.take(N)?);
         Ok(array)
     }
 
-    fn u32(&mut self) -> Result<u32, DecodeError> {
+    pub(crate) fn u32(&mut self) -> Result<u32, DecodeError> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
@@ -109,20 +118,25 @@ impl<'a> Reader<'a> {
         usize::try_from(self.u32()?).map_err(|_| DecodeError::TooLarge)
     }
 
-    fn end(&self) -> Result<(), DecodeError> {
+    pub(crate) fn end(&self) -> Result<(), DecodeError> {
         match self.rest().len() {
             0 => Ok(()),
             left => Err(DecodeError::TrailingBytes(left)),
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<Object, DecodeError> {
+    /// The tag that the next value starts with. The value counts from here on.
+    pub(crate) fn tag(&mut self) -> Result<u32, DecodeError> {
         self.values += 1;
         if self.values > MAX_VALUES {
             return Err(DecodeError::TooManyValues);
         }
+        self.u32()
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Object, DecodeError> {
         let offset = self.offset;
-        Ok(match self.u32()? {
+        Ok(match self.tag()? {
             wire::NULL => Object::Null,
             wire::BOOL => Object::Bool(self.array::<4>()?[0] != 0),
             wire::INT64 => Object::Int64(i64::from_le_bytes(self.array()?)),
@@ -130,7 +144,10 @@ impl<'a> Reader<'a> {
             wire::DOUBLE => Object::Double(f64::from_le_bytes(self.array()?)),
             wire::DATE => Object::Date(Date::from_nanoseconds(i64::from_le_bytes(self.array()?))),
             wire::UUID => Object::Uuid(Uuid::from_bytes(self.array()?)),
-            wire::DATA => Object::Data(self.data()?),
+            wire::DATA => {
+                let data = self.data()?;
+                Object::Data(self.owner.map_or_else(|| Bytes::copy_from_slice(data), |owner| owner.slice_ref(data)))
+            }
             wire::STRING => Object::String(self.string()?),
             wire::ARRAY => Object::Array(self.container(depth, |reader, count| {
                 let mut values = Vec::with_capacity(count);
@@ -180,30 +197,38 @@ impl<'a> Reader<'a> {
         value.ok_or(DecodeError::BadAttachment { offset })
     }
 
-    fn data(&mut self) -> Result<Bytes, DecodeError> {
+    pub(crate) fn data(&mut self) -> Result<&'a [u8], DecodeError> {
         let length = self.length()?;
         let bytes = self.take(length)?;
         self.take(padding(length))?;
-        Ok(self.input.slice_ref(bytes))
+        Ok(bytes)
     }
 
-    fn string(&mut self) -> Result<String, DecodeError> {
-        let length = self.length()?;
-        let offset = self.offset;
-        let bytes = self.take(length)?;
-        self.take(padding(length))?;
-        match bytes.split_last() {
-            Some((0, text)) if !text.contains(&0) => self.text(text, offset),
+    /// The bytes of a string, and where they start.
+    pub(crate) fn string_bytes(&mut self) -> Result<(&'a [u8], usize), DecodeError> {
+        let offset = self.offset.saturating_add(4);
+        match self.data()?.split_last() {
+            Some((0, text)) if !text.contains(&0) => Ok((text, offset)),
             _ => Err(DecodeError::BadString { offset }),
         }
     }
 
-    /// A key has no length of its own: it ends at its NUL.
-    fn key(&mut self) -> Result<String, DecodeError> {
+    /// The bytes of a key, and where they start. A key has no length of its own: it ends at its NUL.
+    pub(crate) fn key_bytes(&mut self) -> Result<(&'a [u8], usize), DecodeError> {
         let offset = self.offset;
         let end = self.rest().iter().position(|byte| *byte == 0).ok_or(DecodeError::BadString { offset })?;
         let text = self.take(end)?;
         self.take(1 + padding(end + 1))?;
+        Ok((text, offset))
+    }
+
+    fn string(&mut self) -> Result<String, DecodeError> {
+        let (text, offset) = self.string_bytes()?;
+        self.text(text, offset)
+    }
+
+    fn key(&mut self) -> Result<String, DecodeError> {
+        let (text, offset) = self.key_bytes()?;
         self.text(text, offset)
     }
 
@@ -213,6 +238,14 @@ impl<'a> Reader<'a> {
         depth: usize,
         values: impl FnOnce(&mut Self, usize) -> Result<T, DecodeError>,
     ) -> Result<T, DecodeError> {
+        let container = self.open(depth)?;
+        let values = values(self, container.count)?;
+        self.close(&container)?;
+        Ok(values)
+    }
+
+    /// Reads size and count.
+    pub(crate) fn open(&mut self, depth: usize) -> Result<Container, DecodeError> {
         if depth > MAX_DEPTH {
             return Err(DecodeError::TooDeep);
         }
@@ -232,11 +265,12 @@ impl<'a> Reader<'a> {
         if count > MAX_VALUES - self.values {
             return Err(DecodeError::TooManyValues);
         }
-        let container = values(self, count)?;
-        if self.offset - start != size {
-            return Err(DecodeError::BadSize { offset });
-        }
-        Ok(container)
+        Ok(Container { offset, end: start + size, count })
+    }
+
+    /// The values must have filled the size exactly.
+    pub(crate) fn close(&self, container: &Container) -> Result<(), DecodeError> {
+        if self.offset == container.end { Ok(()) } else { Err(DecodeError::BadSize { offset: container.offset }) }
     }
 
     fn text(&self, bytes: &[u8], offset: usize) -> Result<String, DecodeError> {
@@ -245,4 +279,12 @@ impl<'a> Reader<'a> {
         }
         std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| DecodeError::BadString { offset })
     }
+}
+
+/// An array or a dictionary that is being read.
+pub(crate) struct Container {
+    /// Where its size stands.
+    offset: usize,
+    end: usize,
+    pub(crate) count: usize,
 }

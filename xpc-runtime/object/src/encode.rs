@@ -34,14 +34,12 @@ pub fn encode_message_with_attachments(
 }
 
 fn encode(
-    mut buffer: Vec<u8>,
+    buffer: Vec<u8>,
     message: &Dictionary,
     flavour: Flavour,
     attachments: Option<&mut Vec<Attachment>>,
 ) -> Result<Vec<u8>, EncodeError> {
-    buffer.extend_from_slice(&flavour.magic());
-    buffer.extend_from_slice(&wire::VERSION.to_le_bytes());
-    let mut encoder = Encoder { start: buffer.len() - wire::HEADER_BYTES, buffer, values: 0, attachments };
+    let mut encoder = Encoder { attachments, ..Encoder::message_after(buffer, flavour) };
     encoder.count_value()?;
     encoder.dictionary(message, 1)?;
     Ok(encoder.buffer)
@@ -57,8 +55,8 @@ pub fn encode_value(value: &Object) -> Result<Vec<u8>, EncodeError> {
     Ok(encoder.buffer)
 }
 
-struct Encoder<'a> {
-    buffer: Vec<u8>,
+pub(crate) struct Encoder<'a> {
+    pub(crate) buffer: Vec<u8>,
     start: usize,
     values: usize,
     /// `None` where nothing can be sent beside the bytes.
@@ -66,32 +64,26 @@ struct Encoder<'a> {
 }
 
 impl Encoder<'_> {
+    /// Writes the header.
+    pub(crate) fn message_after(mut buffer: Vec<u8>, flavour: Flavour) -> Self {
+        let start = buffer.len();
+        buffer.extend_from_slice(&flavour.magic());
+        buffer.extend_from_slice(&wire::VERSION.to_le_bytes());
+        Self { buffer, start, values: 0, attachments: None }
+    }
+
     fn object(&mut self, value: &Object, depth: usize) -> Result<(), EncodeError> {
         self.count_value()?;
         match value {
             Object::Null => self.tag(wire::NULL),
-            Object::Bool(value) => {
-                self.tag(wire::BOOL);
-                self.buffer.extend_from_slice(&[u8::from(*value), 0, 0, 0]);
-            }
+            Object::Bool(value) => self.fixed(wire::BOOL, &[u8::from(*value), 0, 0, 0]),
             Object::Int64(value) => self.fixed(wire::INT64, &value.to_le_bytes()),
             Object::Uint64(value) => self.fixed(wire::UINT64, &value.to_le_bytes()),
             Object::Double(value) => self.fixed(wire::DOUBLE, &value.to_le_bytes()),
             Object::Date(value) => self.fixed(wire::DATE, &value.nanoseconds().to_le_bytes()),
             Object::Uuid(value) => self.fixed(wire::UUID, value.as_bytes()),
-            Object::Data(bytes) => {
-                self.tag(wire::DATA);
-                self.length(bytes.len())?;
-                self.padded(bytes, 0)?;
-            }
-            Object::String(text) => {
-                if text.as_bytes().contains(&0) {
-                    return Err(EncodeError::NulInString(text.clone()));
-                }
-                self.tag(wire::STRING);
-                self.length(text.len() + 1)?;
-                self.padded(text.as_bytes(), 1)?;
-            }
+            Object::Data(bytes) => self.data(bytes)?,
+            Object::String(text) => self.string(text)?,
             Object::Array(array) => {
                 let size = self.open(wire::ARRAY, array.len(), depth)?;
                 for value in array {
@@ -129,16 +121,35 @@ impl Encoder<'_> {
     fn dictionary(&mut self, dictionary: &Dictionary, depth: usize) -> Result<(), EncodeError> {
         let size = self.open(wire::DICTIONARY, dictionary.len(), depth)?;
         for (key, value) in dictionary.iter() {
-            if key.as_bytes().contains(&0) {
-                return Err(EncodeError::NulInKey(key.to_owned()));
-            }
-            self.padded(key.as_bytes(), 1)?;
+            self.key(key)?;
             self.object(value, depth + 1)?;
         }
         self.close(size)
     }
 
-    fn count_value(&mut self) -> Result<(), EncodeError> {
+    pub(crate) fn data(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.tag(wire::DATA);
+        self.length(bytes.len())?;
+        self.padded(bytes, 0)
+    }
+
+    pub(crate) fn string(&mut self, text: &str) -> Result<(), EncodeError> {
+        if text.as_bytes().contains(&0) {
+            return Err(EncodeError::NulInString(text.to_owned()));
+        }
+        self.tag(wire::STRING);
+        self.length(text.len().saturating_add(1))?;
+        self.padded(text.as_bytes(), 1)
+    }
+
+    pub(crate) fn key(&mut self, key: &str) -> Result<(), EncodeError> {
+        if key.as_bytes().contains(&0) {
+            return Err(EncodeError::NulInKey(key.to_owned()));
+        }
+        self.padded(key.as_bytes(), 1)
+    }
+
+    pub(crate) fn count_value(&mut self) -> Result<(), EncodeError> {
         self.values += 1;
         if self.values > MAX_VALUES { Err(EncodeError::TooManyValues) } else { self.check_size(0) }
     }
@@ -149,11 +160,11 @@ impl Encoder<'_> {
         if more > MAX_MESSAGE_BYTES.saturating_sub(used) { Err(EncodeError::TooLarge) } else { Ok(()) }
     }
 
-    fn tag(&mut self, tag: u32) {
+    pub(crate) fn tag(&mut self, tag: u32) {
         self.buffer.extend_from_slice(&tag.to_le_bytes());
     }
 
-    fn fixed(&mut self, tag: u32, body: &[u8]) {
+    pub(crate) fn fixed(&mut self, tag: u32, body: &[u8]) {
         self.tag(tag);
         self.buffer.extend_from_slice(body);
     }
@@ -174,7 +185,7 @@ impl Encoder<'_> {
     }
 
     /// Starts a container; the returned offset is where its size goes once it is known.
-    fn open(&mut self, tag: u32, count: usize, depth: usize) -> Result<usize, EncodeError> {
+    pub(crate) fn open(&mut self, tag: u32, count: usize, depth: usize) -> Result<usize, EncodeError> {
         if depth > MAX_DEPTH {
             return Err(EncodeError::TooDeep);
         }
@@ -185,7 +196,7 @@ impl Encoder<'_> {
         Ok(size)
     }
 
-    fn close(&mut self, size: usize) -> Result<(), EncodeError> {
+    pub(crate) fn close(&mut self, size: usize) -> Result<(), EncodeError> {
         self.check_size(0)?;
         let bytes = u32::try_from(self.buffer.len() - size - 4).map_err(|_| EncodeError::TooLarge)?;
         self.buffer[size..size + 4].copy_from_slice(&bytes.to_le_bytes());

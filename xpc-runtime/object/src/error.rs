@@ -41,6 +41,10 @@ pub enum EncodeError {
     /// More bytes than [`MAX_MESSAGE_BYTES`](crate::limits::MAX_MESSAGE_BYTES).
     #[error("the message is larger than {} bytes", crate::limits::MAX_MESSAGE_BYTES)]
     TooLarge,
+    /// A value of a type that has no counterpart, or what the type's own `Serialize` says.
+    #[cfg(feature = "serde")]
+    #[error("the value cannot be a message: {0}")]
+    Serialize(String),
     /// A value of a type that cannot be sent: one that this crate can only name, an error, or one that travels beside
     /// the bytes where there are bytes only.
     #[error("a value of type {0} cannot be sent")]
@@ -114,6 +118,15 @@ pub enum DecodeError {
     /// A top-level message that is not a dictionary.
     #[error("a message must be a dictionary")]
     NotADictionary,
+    /// The message is well-formed, but not what the type that is read expects.
+    #[cfg(feature = "serde")]
+    #[error("the message{}{path}{} does not fit the type that is read: {reason}", if path.is_empty() { "" } else { " at `" }, if path.is_empty() { "" } else { "`" })]
+    Deserialize {
+        /// Keys and positions that lead to the value, as in `jobs[3].name`; empty for the message itself.
+        path: String,
+        /// What was expected, and what is there.
+        reason: String,
+    },
     /// Bytes follow the value.
     #[error("{0} bytes follow the value")]
     TrailingBytes(usize),

@@ -25,6 +25,9 @@
 //! Descriptors, shared memory and endpoints travel beside the bytes: [`encode_message_with_attachments`] hands them out,
 //! [`decode_message_with_attachments`] asks for them. The other functions are for peers that are reached by bytes alone:
 //! they refuse to send such values, and read them as [`Object::Foreign`].
+//!
+//! With the feature `serde`, `to_message` and `from_message` do so for any type that implements serde's traits, with no
+//! [`Object`] between: about what `serde_json` does for JSON.
 
 // `memory` is the only place with any.
 #![deny(unsafe_code)]
@@ -41,6 +44,8 @@ mod macros;
 #[expect(unsafe_code, reason = "mapped memory is reached by its address")]
 mod memory;
 mod scalar;
+#[cfg(feature = "serde")]
+mod serde;
 mod value;
 mod wire;
 
@@ -53,5 +58,7 @@ pub use encode::{encode_message, encode_message_after, encode_message_with_attac
 pub use error::{DecodeError, EncodeError, ValueError};
 pub use memory::*;
 pub use scalar::{Date, ParseUuidError, Uuid};
+#[cfg(feature = "serde")]
+pub use serde::{from_dictionary, from_message, to_dictionary, to_message, to_message_after};
 pub use value::{Object, Type};
 pub use wire::Flavour;

@@ -19,7 +19,6 @@ pub(crate) const DICTIONARY: u32 = 0xf000;
 pub(crate) const ENDPOINT: u32 = 0x12000;
 
 pub(crate) const VERSION: u32 = 5;
-pub(crate) const HEADER_BYTES: usize = 8;
 
 /// Which of the two known headers stands before a message. Both carry the same values after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

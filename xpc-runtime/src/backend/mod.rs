@@ -16,21 +16,18 @@
 //! | `testing` | the functions of [`testing`](crate::testing), or their refusal |
 //! | errors | convert into [`Error`](crate::Error) |
 
-#[cfg(all(target_vendor = "apple", not(xpc_runtime_force_portable)))]
-mod apple;
-#[cfg(all(target_vendor = "apple", not(xpc_runtime_force_portable)))]
-pub use apple::Budget;
-#[cfg(all(target_vendor = "apple", not(xpc_runtime_force_portable)))]
-pub(crate) use apple::{
-    Connection, Event, Inactive, Message, Reply, ReplyFuture, SendReady, Suspension, Transaction, run_service, testing,
-};
+#[cfg_attr(
+    any(all(target_vendor = "apple", not(xpc_runtime_force_portable)), xpc_runtime_force_apple),
+    path = "apple/mod.rs"
+)]
+#[cfg_attr(
+    not(any(all(target_vendor = "apple", not(xpc_runtime_force_portable)), xpc_runtime_force_apple)),
+    path = "portable.rs"
+)]
+mod chosen;
 
-#[cfg(not(all(target_vendor = "apple", not(xpc_runtime_force_portable))))]
-mod portable;
-#[cfg(not(all(target_vendor = "apple", not(xpc_runtime_force_portable))))]
-pub use portable::Budget;
-#[cfg(not(all(target_vendor = "apple", not(xpc_runtime_force_portable))))]
-pub(crate) use portable::{
+pub use chosen::Budget;
+pub(crate) use chosen::{
     Connection, Event, Inactive, Message, Reply, ReplyFuture, SendReady, Suspension, Transaction, run_service, testing,
 };
 

@@ -1,10 +1,10 @@
 //! Symbols that are newer than the oldest system the runtime promises.
 
-#[cfg(target_vendor = "apple")]
+#[cfg(any(target_vendor = "apple", xpc_runtime_force_apple))]
 use std::ffi::{CStr, c_char, c_void};
-#[cfg(target_vendor = "apple")]
+#[cfg(any(target_vendor = "apple", xpc_runtime_force_apple))]
 use std::ptr::{self, NonNull};
-#[cfg(target_vendor = "apple")]
+#[cfg(any(target_vendor = "apple", xpc_runtime_force_apple))]
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// Declares functions and data that the running system may lack: each becomes a function that looks for it.
@@ -15,7 +15,7 @@ macro_rules! weak {
     (@one $(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?) => {
         $(#[$doc])*
         pub fn $name() -> Option<unsafe extern "C" fn($($argument: $type),*) $(-> $result)?> {
-            #[cfg(target_vendor = "apple")]
+            #[cfg(any(target_vendor = "apple", xpc_runtime_force_apple))]
             {
                 static SYMBOL: $crate::weak::Symbol = $crate::weak::Symbol::new(concat!(stringify!($name), "\0"));
                 // SAFETY: the symbol is the function that the header declares with this signature, which
@@ -26,7 +26,7 @@ macro_rules! weak {
                     )
                 })
             }
-            #[cfg(not(target_vendor = "apple"))]
+            #[cfg(not(any(target_vendor = "apple", xpc_runtime_force_apple)))]
             {
                 unsafe extern "C" {
                     fn $name($($argument: $type),*) $(-> $result)?;
@@ -39,12 +39,12 @@ macro_rules! weak {
         $(#[$doc])*
         #[allow(non_snake_case, clippy::allow_attributes, reason = "C's names, of which some are capitals")]
         pub fn $name() -> Option<*const $type> {
-            #[cfg(target_vendor = "apple")]
+            #[cfg(any(target_vendor = "apple", xpc_runtime_force_apple))]
             {
                 static SYMBOL: $crate::weak::Symbol = $crate::weak::Symbol::new(concat!(stringify!($name), "\0"));
                 SYMBOL.address().map(|address| address.as_ptr().cast::<$type>().cast_const())
             }
-            #[cfg(not(target_vendor = "apple"))]
+            #[cfg(not(any(target_vendor = "apple", xpc_runtime_force_apple)))]
             {
                 unsafe extern "C" {
                     static $name: $type;
@@ -59,7 +59,7 @@ macro_rules! weak {
 }
 
 /// A symbol, looked up at its first use.
-#[cfg(target_vendor = "apple")]
+#[cfg(any(target_vendor = "apple", xpc_runtime_force_apple))]
 pub(crate) struct Symbol {
     /// Ends with a NUL.
     name: &'static str,
@@ -68,7 +68,7 @@ pub(crate) struct Symbol {
     found: AtomicPtr<c_void>,
 }
 
-#[cfg(target_vendor = "apple")]
+#[cfg(any(target_vendor = "apple", xpc_runtime_force_apple))]
 impl Symbol {
     pub const fn new(name: &'static str) -> Self {
         Self { name, found: AtomicPtr::new(ptr::null_mut()) }
@@ -81,7 +81,8 @@ impl Symbol {
             fn dlsym(handle: *mut c_void, symbol: *const c_char) -> *mut c_void;
         }
         /// `RTLD_DEFAULT` of `dlfcn.h`: every image of the process, in the order of loading.
-        const DEFAULT: *mut c_void = ptr::without_provenance_mut(-2_isize as usize);
+        const DEFAULT: *mut c_void =
+            ptr::without_provenance_mut(if cfg!(target_vendor = "apple") { -2_isize as usize } else { 0 });
 
         if let Some(found) = NonNull::new(self.found.load(Ordering::Relaxed)) {
             return Some(found);

@@ -1,7 +1,7 @@
 use std::any::Any;
 use std::cell::RefCell;
-use std::ffi::CString;
-use std::ptr;
+use std::ffi::{CStr, CString, c_void};
+use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -162,13 +162,14 @@ impl Connection {
         match object::dictionary(message).map_err(Error::from).and_then(|message| self.check().map(|()| message)) {
             Err(error) => slot.fill(Err(error)),
             Ok(message) => {
-                // The handler goes with the reply, so that this clone is no cycle: it keeps the connection until then.
-                let (connection, filled) = (self.clone(), slot.clone());
+                // The future keeps the connection, this must not: the reply to a dropped one may never come.
+                let (connection, filled) = (Arc::downgrade(&self.0), slot.clone());
                 let block = Block::handler(move |object| {
                     let guard = AbortOnPanic;
                     // SAFETY: libxpc lends the object for the call, and passes no null.
-                    if let Some(object) = unsafe { Retained::borrowed(object) } {
-                        filled.fill(connection.outcome(object));
+                    let object = unsafe { Retained::borrowed(object) };
+                    if let (Some(object), Some(handle)) = (object, connection.upgrade()) {
+                        filled.fill(Connection(handle).outcome(object));
                     }
                     std::mem::forget(guard);
                 });
@@ -224,15 +225,34 @@ impl Connection {
 }
 
 impl Handle {
+    /// What the system says of the end, where it is new enough to say anything.
+    fn system_reason(&self) -> Option<Arc<str>> {
+        unsafe extern "C" {
+            /// free(3).
+            fn free(memory: *mut c_void);
+        }
+        let copy = xpc_connection_copy_invalidation_reason()?;
+        // SAFETY: a live connection. The result is null, or a C string that is this function's to free.
+        unsafe {
+            let text = NonNull::new(copy(self.object.as_ptr()))?;
+            let reason = CStr::from_ptr(text.as_ptr()).to_string_lossy().as_ref().into();
+            free(text.as_ptr().cast());
+            Some(reason)
+        }
+    }
+
     fn invalid_reason(&self) -> Arc<str> {
         let reason = || {
+            if let Some(reason) = self.system_reason() {
+                return reason;
+            }
             match &self.name {
-            Some(name) => format!(
-                "no service named {name} can be reached: services are found in Contents/XPCServices of the app's bundle that contains the running program. Start the app with `cargo xpc run`"
-            )
-            .into(),
-            None => "the peer ended the connection".into(),
-        }
+                Some(name) => format!(
+                    "no service named {name} can be reached: services are found in Contents/XPCServices of the app's bundle that contains the running program. Start the app with `cargo xpc run`"
+                )
+                .into(),
+                None => "the peer ended the connection".into(),
+            }
         };
         self.invalid.get_or_init(reason).clone()
     }

@@ -115,7 +115,6 @@ fn main() {
         "no-descriptors" => no_descriptors(),
         "idle-connections" => idle_connections(),
         "hold" => hold(),
-        "benchmark" => benchmark(),
         other => panic!("unknown scenario {other}"),
     }
     println!("{scenario} passed");
@@ -582,29 +581,4 @@ fn hold() {
     let (connection, _events) = connect(SERVICE_NAME);
     println!("{}", service_pid(&connection));
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
-}
-
-fn benchmark() {
-    let (connection, _events) = connect(SERVICE_NAME);
-    for (name, message) in [("empty", op("echo")), ("1 KiB", op("echo").with("data", vec![0_u8; 1024]))] {
-        for _ in 0..1000 {
-            ask(&connection, &message);
-        }
-        let mut runs: Vec<_> = (0..5)
-            .map(|_| {
-                let start = std::time::Instant::now();
-                for _ in 0..10_000 {
-                    ask(&connection, &message);
-                }
-                let blocking = start.elapsed().as_nanos() / 10_000;
-                let start = std::time::Instant::now();
-                for _ in 0..10_000 {
-                    block_on(connection.send_with_reply(&message)).unwrap();
-                }
-                (blocking, start.elapsed().as_nanos() / 10_000)
-            })
-            .collect();
-        runs.sort_unstable();
-        println!("{name}: blocking {} ns, async {} ns", runs[2].0, runs[2].1);
-    }
 }

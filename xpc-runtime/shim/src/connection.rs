@@ -1,0 +1,375 @@
+//! Connections: `xpc-portable`'s, behind an object, with what C can do wrong found out.
+
+use std::ffi::{CString, c_char, c_void};
+use std::pin::Pin;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use xpc_portable as portable;
+use xpc_portable::{Error, Event, ReplyFuture};
+
+use crate::block::{Block, LentBlock};
+use crate::convert;
+use crate::dictionary::dictionary;
+use crate::error::{_xpc_error_connection_interrupted, _xpc_error_connection_invalid, _xpc_error_termination_imminent};
+use crate::lock;
+use crate::message;
+use crate::object::{Lent, Object, Ref, Weak};
+use crate::pool;
+use crate::text::{Text, to_be_freed};
+use crate::value::Value;
+
+type Finalizer = unsafe extern "C" fn(*mut c_void);
+
+pub struct Connection {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// The object that this is in.
+    this: Weak,
+    /// `None` for an accepted connection.
+    name: Option<CString>,
+    state: Mutex<State>,
+    handler: Mutex<Option<Block>>,
+    context: AtomicPtr<c_void>,
+    finalizer: Mutex<Option<Finalizer>>,
+    /// Why it is over.
+    reason: Mutex<Option<Arc<str>>>,
+}
+
+#[derive(Default)]
+struct State {
+    inactive: Option<portable::Inactive>,
+    active: Option<portable::Connection>,
+    suspensions: Vec<portable::Suspension>,
+}
+
+fn object(name: Option<CString>, inactive: portable::Inactive) -> Ref {
+    let shared = Arc::new(Shared {
+        this: Weak::default(),
+        name,
+        state: Mutex::new(State { inactive: Some(inactive), ..State::default() }),
+        handler: Mutex::new(None),
+        context: AtomicPtr::default(),
+        finalizer: Mutex::new(None),
+        reason: Mutex::new(None),
+    });
+    let object = Ref::new(Value::Connection(Connection { shared: shared.clone() }));
+    shared.this.set(&object);
+    object
+}
+
+/// A client's connection, for the handler of `xpc_main`.
+pub fn accepted(peer: portable::Inactive) -> Ref {
+    object(None, peer)
+}
+
+/// The handler has returned.
+pub fn handled(object: &Ref) {
+    let Value::Connection(connection) = object.value() else { return };
+    if lock(&connection.shared.state).inactive.is_some() {
+        misuse!("a peer was neither activated nor cancelled");
+    }
+}
+
+impl Connection {
+    pub fn may_go(&self) {
+        if lock(&self.shared.state).inactive.is_some() {
+            misuse!("a connection is released that was never activated");
+        }
+        if !lock(&self.shared.state).suspensions.is_empty() {
+            misuse!("a connection is released while it is suspended");
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.this.clear();
+        if let Some(finalizer) = lock(&self.shared.finalizer).take() {
+            // SAFETY: C has set both, the one for the other.
+            unsafe { finalizer(self.shared.context.load(Ordering::Acquire)) };
+        }
+        // The transport's connection ends when what was sent has left.
+        let active = lock(&self.shared.state).active.take();
+        drop(active);
+    }
+}
+
+fn shared<'a>(object: Lent, function: &str) -> &'a Arc<Shared> {
+    match object.value() {
+        Value::Connection(connection) => &connection.shared,
+        other => misuse!("{function} is called for a {}", other.name()),
+    }
+}
+
+fn active(object: Lent, function: &str) -> Option<portable::Connection> {
+    let state = lock(&shared(object, function).state);
+    if state.inactive.is_some() {
+        misuse!("{function} is called before xpc_connection_activate");
+    }
+    state.active.clone()
+}
+
+/// What stands for an error of the transport's.
+fn error(error: &Error, connection: &Object) -> &'static Object {
+    match error {
+        Error::Interrupted => &_xpc_error_connection_interrupted,
+        Error::Invalid(reason) => {
+            if let Value::Connection(connection) = connection.value() {
+                lock(&connection.shared.reason).get_or_insert_with(|| reason.clone());
+            }
+            &_xpc_error_connection_invalid
+        }
+        Error::WouldDeadlock => {
+            misuse!("xpc_connection_send_message_with_reply_sync is called inside the connection's own handler")
+        }
+        other => misuse!("the message cannot be sent: {other}"),
+    }
+}
+
+/// `xpc_connection_t xpc_connection_create(const char *, dispatch_queue_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_create(name: Text, queue: *mut c_void) -> *mut Object {
+    let Some(name) = name.get() else { misuse!("the shim has no anonymous listeners yet") };
+    if !queue.is_null() {
+        misuse!("the shim has no target queues yet");
+    }
+    object(Some(name.to_owned()), portable::Inactive::service(&name.to_string_lossy())).into_owned()
+}
+
+/// `void xpc_connection_set_event_handler(xpc_connection_t, xpc_handler_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_set_event_handler(object: Lent, handler: LentBlock) {
+    let shared = shared(object, "xpc_connection_set_event_handler");
+    let before = lock(&shared.handler).replace(handler.copy());
+    if before.is_some() {
+        misuse!("a connection is given a second event handler");
+    }
+}
+
+/// `void xpc_connection_activate(xpc_connection_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_activate(object: Lent) {
+    let shared = shared(object, "xpc_connection_activate");
+    let mut state = lock(&shared.state);
+    let Some(inactive) = state.inactive.take() else { return };
+    let Some(handler) = lock(&shared.handler).take() else { misuse!("a connection is activated without a handler") };
+    // The runtime keeps a peer until it ends; a connection made by name is its makers'.
+    let keep = shared.name.is_none().then(|| object.retained());
+    let events = Arc::downgrade(shared);
+    state.active = Some(inactive.activate(Box::new(move |_, event| {
+        let _kept = &keep;
+        // Whose last reference is gone hears nothing.
+        let Some(shared) = events.upgrade() else { return };
+        let Some(connection) = shared.this.upgrade() else { return };
+        let event = match event {
+            Event::Message(message) => message::received(message, connection),
+            Event::Interrupted => Ref::constant(&_xpc_error_connection_interrupted),
+            Event::TerminationImminent => Ref::constant(&_xpc_error_termination_imminent),
+            Event::Invalid(reason) => {
+                *lock(&shared.reason) = Some(reason);
+                Ref::constant(&_xpc_error_connection_invalid)
+            }
+        };
+        handler.call(event.lend());
+    })));
+}
+
+/// `void xpc_connection_send_message(xpc_connection_t, xpc_object_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_send_message(object: Lent, message: Lent) {
+    let active = active(object, "xpc_connection_send_message");
+    let message = dictionary(message, "xpc_connection_send_message");
+    let contents = convert::contents(message).unwrap_or_else(|error| misuse!("{error}"));
+    let sent = match (message.reply_over(object.get()), active) {
+        (Some(right), _) => right.send(&contents),
+        (None, Some(active)) => active.send(&contents),
+        (None, None) => Ok(()),
+    };
+    if let Err(failed) = sent {
+        // That the connection is over is told to its handler; anything else is misuse.
+        error(&failed, object.get());
+    }
+}
+
+/// `xpc_object_t xpc_connection_send_message_with_reply_sync(xpc_connection_t, xpc_object_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_send_message_with_reply_sync(object: Lent, message: Lent) -> *mut Object {
+    let contents = convert::contents(dictionary(message, "xpc_connection_send_message_with_reply_sync"));
+    let contents = contents.unwrap_or_else(|error| misuse!("{error}"));
+    let Some(active) = active(object, "xpc_connection_send_message_with_reply_sync") else {
+        return Ref::constant(&_xpc_error_connection_invalid).into_owned();
+    };
+    answer(active.send_with_reply_blocking(&contents, None), &object.retained()).into_owned()
+}
+
+fn answer(result: Result<portable::Message, Error>, connection: &Ref) -> Ref {
+    match result {
+        Ok(reply) => message::received(reply, connection.clone()),
+        Err(failed) => Ref::constant(error(&failed, connection)),
+    }
+}
+
+/// `void xpc_connection_send_message_with_reply(xpc_connection_t, xpc_object_t, dispatch_queue_t, xpc_handler_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_send_message_with_reply(
+    object: Lent,
+    message: Lent,
+    queue: *mut c_void,
+    handler: LentBlock,
+) {
+    if !queue.is_null() {
+        misuse!("the shim has no queues yet");
+    }
+    let contents = convert::contents(dictionary(message, "xpc_connection_send_message_with_reply"));
+    let contents = contents.unwrap_or_else(|error| misuse!("{error}"));
+    let (connection, handler) = (object.retained(), handler.copy());
+    match active(object, "xpc_connection_send_message_with_reply") {
+        Some(active) => {
+            let future = active.send_with_reply(&contents);
+            Arc::new(Waiting(Mutex::new(Some((future, handler, connection))))).poll();
+        }
+        None => pool::submit(move || handler.call(Ref::constant(&_xpc_error_connection_invalid).lend())),
+    }
+}
+
+/// A reply that has not come yet, what is to be called with it, and the connection, which lives until then.
+struct Waiting(Mutex<Option<(ReplyFuture, Block, Ref)>>);
+
+impl Waiting {
+    fn poll(self: Arc<Self>) {
+        let waker = Waker::from(self.clone());
+        let mut waiting = lock(&self.0);
+        let Some((future, ..)) = waiting.as_mut() else { return };
+        if let Poll::Ready(result) = Pin::new(future).poll(&mut Context::from_waker(&waker)) {
+            let done = waiting.take();
+            drop(waiting);
+            let Some((future, handler, connection)) = done else { return };
+            // Never inside the call that sends.
+            pool::submit(move || {
+                handler.call(answer(result, &connection).lend());
+                drop((future, handler, connection));
+            });
+        }
+    }
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        // Not on the transport's thread, which may hold the connection.
+        pool::submit(move || self.poll());
+    }
+}
+
+/// `void xpc_connection_send_barrier(xpc_connection_t, dispatch_block_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_send_barrier(object: Lent, barrier: LentBlock) {
+    let (active, barrier) = (active(object, "xpc_connection_send_barrier"), barrier.copy());
+    match active {
+        Some(active) => active.send_barrier(move || barrier.call_plain()),
+        None => pool::submit(move || barrier.call_plain()),
+    }
+}
+
+/// `void xpc_connection_suspend(xpc_connection_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_suspend(object: Lent) {
+    let Some(active) = active(object, "xpc_connection_suspend") else { return };
+    let suspension = active.suspend();
+    lock(&shared(object, "xpc_connection_suspend").state).suspensions.push(suspension);
+}
+
+/// `void xpc_connection_resume(xpc_connection_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_resume(object: Lent) {
+    let shared = shared(object, "xpc_connection_resume");
+    let mut state = lock(&shared.state);
+    if state.inactive.is_some() {
+        drop(state);
+        return xpc_connection_activate(object);
+    }
+    let Some(suspension) = state.suspensions.pop() else { misuse!("a connection is resumed that is not suspended") };
+    drop(state);
+    drop(suspension);
+}
+
+/// `void xpc_connection_cancel(xpc_connection_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_cancel(object: Lent) {
+    let shared = shared(object, "xpc_connection_cancel");
+    let mut state = lock(&shared.state);
+    match (&state.active, &shared.name) {
+        (Some(active), _) => {
+            let active = active.clone();
+            drop(state);
+            active.cancel();
+        }
+        // Rejects the client.
+        (None, None) => {
+            let rejected = state.inactive.take();
+            drop(state);
+            drop(rejected);
+        }
+        (None, Some(_)) => misuse!("a connection is cancelled before it is activated"),
+    }
+}
+
+/// `const char *xpc_connection_get_name(xpc_connection_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_get_name(object: Lent) -> *const c_char {
+    shared(object, "xpc_connection_get_name").name.as_ref().map_or(ptr::null(), |name| name.as_ptr())
+}
+
+fn credentials(object: Lent, function: &str) -> Option<portable::Credentials> {
+    let state = lock(&shared(object, function).state);
+    let inactive = state.inactive.as_ref().and_then(portable::Inactive::credentials);
+    inactive.or_else(|| state.active.as_ref().and_then(portable::Connection::credentials))
+}
+
+/// `pid_t xpc_connection_get_pid(xpc_connection_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_get_pid(object: Lent) -> i32 {
+    credentials(object, "xpc_connection_get_pid").map_or(0, |peer| peer.pid.cast_signed())
+}
+
+/// `uid_t xpc_connection_get_euid(xpc_connection_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_get_euid(object: Lent) -> u32 {
+    credentials(object, "xpc_connection_get_euid").map_or(u32::MAX, |peer| peer.euid)
+}
+
+/// `gid_t xpc_connection_get_egid(xpc_connection_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_get_egid(object: Lent) -> u32 {
+    credentials(object, "xpc_connection_get_egid").map_or(u32::MAX, |peer| peer.egid)
+}
+
+/// `void xpc_connection_set_context(xpc_connection_t, void *)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_set_context(object: Lent, context: *mut c_void) {
+    shared(object, "xpc_connection_set_context").context.store(context, Ordering::Release);
+}
+
+/// `void *xpc_connection_get_context(xpc_connection_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_get_context(object: Lent) -> *mut c_void {
+    shared(object, "xpc_connection_get_context").context.load(Ordering::Acquire)
+}
+
+/// `void xpc_connection_set_finalizer_f(xpc_connection_t, xpc_finalizer_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_set_finalizer_f(object: Lent, finalizer: Option<Finalizer>) {
+    *lock(&shared(object, "xpc_connection_set_finalizer_f").finalizer) = finalizer;
+}
+
+/// `char *xpc_connection_copy_invalidation_reason(xpc_connection_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_copy_invalidation_reason(object: Lent) -> *mut c_char {
+    let reason = lock(&shared(object, "xpc_connection_copy_invalidation_reason").reason).clone();
+    let reason = reason.and_then(|reason| CString::new(&*reason).ok());
+    reason.map_or(ptr::null_mut(), |reason| to_be_freed(&reason))
+}

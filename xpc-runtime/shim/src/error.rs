@@ -1,0 +1,34 @@
+//! The errors that connections are given instead of messages: constants, told apart by address.
+
+use std::ffi::{CStr, c_char};
+
+use crate::object::Object;
+use crate::value::Value;
+
+/// A pointer to text, as a constant of C's.
+#[repr(transparent)]
+pub struct Name(*const c_char);
+
+// SAFETY: it points to a constant.
+unsafe impl Sync for Name {}
+
+/// `XPC_ERROR_KEY_DESCRIPTION`
+#[unsafe(no_mangle)]
+pub static _xpc_error_key_description: Name = Name(c"XPCErrorDescription".as_ptr());
+/// `XPC_EVENT_KEY_NAME`
+#[unsafe(no_mangle)]
+pub static _xpc_event_key_name: Name = Name(c"XPCEventName".as_ptr());
+
+const fn error(text: &'static CStr) -> Object {
+    Object::immortal(Value::Error(text))
+}
+
+/// `XPC_ERROR_CONNECTION_INTERRUPTED`
+#[unsafe(no_mangle)]
+pub static _xpc_error_connection_interrupted: Object = error(c"Connection interrupted");
+/// `XPC_ERROR_CONNECTION_INVALID`
+#[unsafe(no_mangle)]
+pub static _xpc_error_connection_invalid: Object = error(c"Connection invalid");
+/// `XPC_ERROR_TERMINATION_IMMINENT`
+#[unsafe(no_mangle)]
+pub static _xpc_error_termination_imminent: Object = error(c"Process termination imminent");
