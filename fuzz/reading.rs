@@ -2,7 +2,7 @@
 //! building those with the fuzzer's instrumentation would take the stage many minutes.
 //!
 //! That the half stands alone is so by design: `verify` shares no code with `sign`.
-#![allow(dead_code, reason = "what the other half uses")]
+#![expect(dead_code, reason = "what only the other half uses")]
 
 #[path = "../cargo-xpc/src/anatomy.rs"]
 pub mod anatomy;
