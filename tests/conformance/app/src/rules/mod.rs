@@ -5,6 +5,7 @@ mod flow;
 mod launching;
 mod lifetime;
 mod order;
+mod sessions;
 mod values;
 
 use crate::case::Case;
@@ -35,6 +36,10 @@ pub const RULES: &[(&str, &str)] = &[
     ),
     ("12", "a barrier runs once what was sent before has left; meanwhile nothing is sent"),
     ("13", "the peer's credentials: unknown to a client before the first exchange, known for accepted peers"),
+    (
+        "14",
+        "a session belongs to one instance of a service: every disconnection is its end, and it launches nothing again",
+    ),
     ("15", "a service without a transaction is ended when it is idle; its client is interrupted"),
     ("16", "*termination imminent* goes to accepted peers; the end of the last transaction is the end of the process"),
     ("17", "`xpc_main` never returns; a service that is run by hand says so and aborts"),
@@ -51,5 +56,7 @@ pub const RULES: &[(&str, &str)] = &[
 
 /// All tests.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
-    [launching::CASES, order::CASES, ending::CASES, lifetime::CASES, values::CASES, flow::CASES].into_iter().flatten()
+    [launching::CASES, order::CASES, ending::CASES, lifetime::CASES, sessions::CASES, values::CASES, flow::CASES]
+        .into_iter()
+        .flatten()
 }
