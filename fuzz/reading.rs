@@ -1,4 +1,4 @@
-//! The half of cargo-xpc that reads what nobody vouches for, by itself: it needs a tenth of the packages that signing needs, and
+//! The half of cargo-xpc that reads what nobody vouches for, by itself: it needs a quarter of the packages that all of it needs, and
 //! building those with the fuzzer's instrumentation would take the stage many minutes.
 //!
 //! That the half stands alone is so by design: `verify` shares no code with `sign`.
