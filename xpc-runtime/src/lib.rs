@@ -90,6 +90,7 @@ mod listener;
 mod message;
 mod outcome;
 mod service;
+mod session;
 pub mod testing;
 mod transaction;
 
@@ -100,6 +101,7 @@ pub use crate::listener::{InactiveListener, Listener};
 pub use crate::message::{Message, Reply};
 pub use crate::outcome::HandlerOutcome;
 pub use crate::service::xpc_main;
+pub use crate::session::{InactiveSession, Session};
 pub use crate::transaction::Transaction;
 pub use xpc_object::{
     Array, Bytes, Date, Dictionary, EncodeError, Endpoint, ErrorValue, Fd, Mapping, Object, OutOfBounds, SharedMemory,

@@ -44,6 +44,8 @@ pub(crate) struct Core {
 pub(super) enum Origin {
     /// To the service of this name. It survives interruptions.
     Named(Arc<str>),
+    /// As above, but every disconnection is its end.
+    Session(Arc<str>),
     Endpoint(Endpoint),
     Accepted,
 }
@@ -130,8 +132,9 @@ impl Core {
         })
     }
 
-    pub(super) fn named(name: Arc<str>) -> Arc<Self> {
-        Self::new(Origin::Named(name), None, Reader::default(), None)
+    pub(super) fn named(name: Arc<str>, is_session: bool) -> Arc<Self> {
+        let origin = if is_session { Origin::Session(name) } else { Origin::Named(name) };
+        Self::new(origin, None, Reader::default(), None)
     }
 
     pub(super) fn by_endpoint(endpoint: Endpoint) -> Arc<Self> {
@@ -159,7 +162,7 @@ impl Core {
 
     pub(super) fn name(&self) -> Option<&str> {
         match &self.origin {
-            Origin::Named(name) => Some(name),
+            Origin::Named(name) | Origin::Session(name) => Some(name),
             Origin::Endpoint(_) | Origin::Accepted => None,
         }
     }
@@ -208,7 +211,7 @@ impl Core {
             return self.end_locked(state, Outcome::Refused(LISTENER_GONE.into()));
         }
         match &self.origin {
-            Origin::Named(name) => {
+            Origin::Named(name) | Origin::Session(name) => {
                 if let Err(reason) = bundle::find(name) {
                     self.end_locked(state, Outcome::Refused(reason));
                 }
@@ -331,7 +334,9 @@ impl Core {
         self: &'a Arc<Self>,
         mut state: MutexGuard<'a, State>,
     ) -> Result<MutexGuard<'a, State>, Error> {
-        if let (Phase::Active, Origin::Named(name), None) = (&state.phase, &self.origin, &state.link) {
+        if let (Phase::Active, Origin::Named(name) | Origin::Session(name), None) =
+            (&state.phase, &self.origin, &state.link)
+        {
             match self.dial(|theirs| bootstrap::connect(name, theirs)) {
                 Ok(link) => (state.link, state.armed) = (Some(link), EventFlags::IN),
                 Err(error) => {

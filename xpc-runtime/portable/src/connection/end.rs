@@ -41,7 +41,8 @@ impl Core {
         drop(unlinked);
     }
 
-    /// Ends the link: pending replies fail, the handler is told. A connection made by name survives a disconnection.
+    /// Ends the link: pending replies fail, the handler is told. A connection made by name survives a
+    /// disconnection, unless it is a session.
     pub(super) fn end_locked(self: &Arc<Self>, mut state: MutexGuard<'_, State>, outcome: Outcome) {
         if matches!(state.phase, Phase::Invalid(_)) {
             return;
@@ -49,6 +50,9 @@ impl Core {
         let closing = matches!(state.phase, Phase::Closing);
         let cancelled = matches!(outcome, Outcome::Cancelled);
         let (error, event) = match outcome {
+            Outcome::Disconnected if matches!(self.origin, Origin::Session(_)) => {
+                invalid("the service ended, or ended the session".into())
+            }
             Outcome::Disconnected if matches!(self.origin, Origin::Named(_)) => {
                 (Error::Interrupted, Event::Interrupted)
             }

@@ -12,6 +12,7 @@ mod object;
 mod raw;
 mod reply;
 mod service;
+mod session;
 pub(crate) mod testing;
 mod transaction;
 
@@ -25,6 +26,7 @@ pub(crate) use self::{
     message::{Message, Reply},
     reply::ReplyFuture,
     service::run_service,
+    session::{Session, SessionEvent},
     transaction::Transaction,
 };
 
