@@ -127,12 +127,14 @@ impl Encoder<'_> {
         self.close(size)
     }
 
+    #[inline]
     pub(crate) fn data(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         self.tag(wire::DATA);
         self.length(bytes.len())?;
         self.padded(bytes, 0)
     }
 
+    #[inline]
     pub(crate) fn string(&mut self, text: &str) -> Result<(), EncodeError> {
         if text.as_bytes().contains(&0) {
             return Err(EncodeError::NulInString(text.to_owned()));
@@ -142,6 +144,7 @@ impl Encoder<'_> {
         self.padded(text.as_bytes(), 1)
     }
 
+    #[inline]
     pub(crate) fn key(&mut self, key: &str) -> Result<(), EncodeError> {
         if key.as_bytes().contains(&0) {
             return Err(EncodeError::NulInKey(key.to_owned()));
@@ -149,26 +152,31 @@ impl Encoder<'_> {
         self.padded(key.as_bytes(), 1)
     }
 
+    #[inline]
     pub(crate) fn count_value(&mut self) -> Result<(), EncodeError> {
         self.values += 1;
         if self.values > MAX_VALUES { Err(EncodeError::TooManyValues) } else { self.check_size(0) }
     }
 
     /// Fails before anything larger than the limit is allocated.
+    #[inline]
     fn check_size(&self, more: usize) -> Result<(), EncodeError> {
         let used = self.buffer.len() - self.start;
         if more > MAX_MESSAGE_BYTES.saturating_sub(used) { Err(EncodeError::TooLarge) } else { Ok(()) }
     }
 
+    #[inline]
     pub(crate) fn tag(&mut self, tag: u32) {
         self.buffer.extend_from_slice(&tag.to_le_bytes());
     }
 
+    #[inline]
     pub(crate) fn fixed(&mut self, tag: u32, body: &[u8]) {
         self.tag(tag);
         self.buffer.extend_from_slice(body);
     }
 
+    #[inline]
     fn length(&mut self, length: usize) -> Result<(), EncodeError> {
         let length = u32::try_from(length).map_err(|_| EncodeError::TooLarge)?;
         self.buffer.extend_from_slice(&length.to_le_bytes());
@@ -176,15 +184,21 @@ impl Encoder<'_> {
     }
 
     /// Bytes, `nul` (0 or 1) terminators, and zeros up to a multiple of four.
+    #[inline]
     fn padded(&mut self, bytes: &[u8], nul: usize) -> Result<(), EncodeError> {
         let zeros = nul + padding(bytes.len() + nul);
         self.check_size(bytes.len().saturating_add(zeros))?;
+        self.buffer.reserve(bytes.len() + 4);
         self.buffer.extend_from_slice(bytes);
-        self.buffer.extend_from_slice(&[0; 4][..zeros]);
+        // Four zeros, and back: one store, where as many as are needed would be a call.
+        let end = self.buffer.len() + zeros;
+        self.buffer.extend_from_slice(&[0; 4]);
+        self.buffer.truncate(end);
         Ok(())
     }
 
     /// Starts a container; the returned offset is where its size goes once it is known.
+    #[inline]
     pub(crate) fn open(&mut self, tag: u32, count: usize, depth: usize) -> Result<usize, EncodeError> {
         if depth > MAX_DEPTH {
             return Err(EncodeError::TooDeep);
@@ -196,6 +210,7 @@ impl Encoder<'_> {
         Ok(size)
     }
 
+    #[inline]
     pub(crate) fn close(&mut self, size: usize) -> Result<(), EncodeError> {
         self.check_size(0)?;
         let bytes = u32::try_from(self.buffer.len() - size - 4).map_err(|_| EncodeError::TooLarge)?;

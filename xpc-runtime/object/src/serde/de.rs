@@ -10,7 +10,7 @@ use serde_core::de::{
 use super::{key, names};
 use crate::decode::{Container, Reader};
 use crate::limits::{MAX_DEPTH, MAX_VALUES};
-use crate::{DecodeError, wire};
+use crate::{DecodeError, Misfit, wire};
 
 /// Decodes a message, straight from its bytes, as [`to_message`](crate::to_message) wrote it or as other peers would: in
 /// either flavour, with keys in any order. Text and bytes may be borrowed from `input` (`&str`, `&[u8]`).
@@ -37,7 +37,7 @@ pub fn from_message<'de, T: Deserialize<'de>>(input: &'de [u8]) -> Result<T, Dec
 
 impl de::Error for DecodeError {
     fn custom<T: Display>(reason: T) -> Self {
-        Self::Deserialize { path: String::new(), reason: reason.to_string() }
+        Self::Deserialize(Box::new(Misfit { path: String::new(), reason: reason.to_string() }))
     }
 }
 
@@ -46,14 +46,13 @@ pub(super) fn invalid(found: &str, expected: &dyn Expected) -> DecodeError {
 }
 
 /// The same error, seen from the container around the value.
-fn within(error: DecodeError, step: impl Display) -> DecodeError {
-    match error {
-        DecodeError::Deserialize { path, reason } => {
-            let separator = if path.is_empty() || path.starts_with('[') { "" } else { "." };
-            DecodeError::Deserialize { path: format!("{step}{separator}{path}"), reason }
-        }
-        other => other,
+#[cold]
+fn within(mut error: DecodeError, step: impl Display) -> DecodeError {
+    if let DecodeError::Deserialize(misfit) = &mut error {
+        let separator = if misfit.path.is_empty() || misfit.path.starts_with('[') { "" } else { "." };
+        misfit.path = format!("{step}{separator}{}", misfit.path);
     }
+    error
 }
 
 struct Deserializer<'r, 'de> {
@@ -150,6 +149,7 @@ impl<'r, 'de> Deserializer<'r, 'de> {
         Ok(())
     }
 
+    #[cold]
     fn mismatch<T>(tag: u32, offset: usize, expected: &dyn Expected) -> Result<T, DecodeError> {
         let found = match tag {
             wire::NULL => "null",
