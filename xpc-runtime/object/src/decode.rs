@@ -202,9 +202,8 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn data(&mut self) -> Result<&'a [u8], DecodeError> {
         let length = self.length()?;
-        let bytes = self.take(length)?;
-        self.take(padding(length))?;
-        Ok(bytes)
+        let padded = self.take(length.saturating_add(padding(length)))?;
+        Ok(&padded[..length])
     }
 
     /// The bytes of a string, and where they start.
@@ -212,7 +211,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn string_bytes(&mut self) -> Result<(&'a [u8], usize), DecodeError> {
         let offset = self.offset.saturating_add(4);
         match self.data()?.split_last() {
-            Some((0, text)) if !text.contains(&0) => Ok((text, offset)),
+            Some((0, text)) if !wire::has_nul(text) => Ok((text, offset)),
             _ => Err(DecodeError::BadString { offset }),
         }
     }
@@ -225,6 +224,13 @@ impl<'a> Reader<'a> {
         let text = self.take(end)?;
         self.take(1 + padding(end + 1))?;
         Ok((text, offset))
+    }
+
+    /// Steps over `key`, if it is what comes next.
+    #[inline]
+    pub(crate) fn skip_key(&mut self, key: &str) -> bool {
+        let is_next = self.rest().strip_prefix(key.as_bytes()).is_some_and(|rest| rest.first() == Some(&0));
+        is_next && self.take(key.len() + 1 + padding(key.len() + 1)).is_ok()
     }
 
     fn string(&mut self) -> Result<String, DecodeError> {

@@ -115,7 +115,8 @@ impl Encoder<'_> {
         let number = attachments.len();
         attachments.push(attachment());
         self.tag(tag);
-        self.length(number)
+        self.buffer.extend_from_slice(&length(number)?);
+        Ok(())
     }
 
     fn dictionary(&mut self, dictionary: &Dictionary, depth: usize) -> Result<(), EncodeError> {
@@ -129,27 +130,26 @@ impl Encoder<'_> {
 
     #[inline]
     pub(crate) fn data(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        self.tag(wire::DATA);
-        self.length(bytes.len())?;
+        self.fixed(wire::DATA, &length(bytes.len())?);
         self.padded(bytes, 0)
     }
 
     #[inline]
     pub(crate) fn string(&mut self, text: &str) -> Result<(), EncodeError> {
-        if text.as_bytes().contains(&0) {
-            return Err(EncodeError::NulInString(text.to_owned()));
-        }
-        self.tag(wire::STRING);
-        self.length(text.len().saturating_add(1))?;
-        self.padded(text.as_bytes(), 1)
+        self.fixed(wire::STRING, &length(text.len().saturating_add(1))?);
+        if self.terminated(text)? { Ok(()) } else { Err(EncodeError::NulInString(text.to_owned())) }
     }
 
     #[inline]
     pub(crate) fn key(&mut self, key: &str) -> Result<(), EncodeError> {
-        if key.as_bytes().contains(&0) {
-            return Err(EncodeError::NulInKey(key.to_owned()));
-        }
-        self.padded(key.as_bytes(), 1)
+        if self.terminated(key)? { Ok(()) } else { Err(EncodeError::NulInKey(key.to_owned())) }
+    }
+
+    /// Writes text with its NUL; the answer is whether it has no other.
+    #[inline]
+    fn terminated(&mut self, text: &str) -> Result<bool, EncodeError> {
+        self.padded(text.as_bytes(), 1)?;
+        Ok(!wire::has_nul(text.as_bytes()))
     }
 
     #[inline]
@@ -171,16 +171,10 @@ impl Encoder<'_> {
     }
 
     #[inline]
-    pub(crate) fn fixed(&mut self, tag: u32, body: &[u8]) {
+    pub(crate) fn fixed<const N: usize>(&mut self, tag: u32, body: &[u8; N]) {
+        self.buffer.reserve(4 + N);
         self.tag(tag);
         self.buffer.extend_from_slice(body);
-    }
-
-    #[inline]
-    fn length(&mut self, length: usize) -> Result<(), EncodeError> {
-        let length = u32::try_from(length).map_err(|_| EncodeError::TooLarge)?;
-        self.buffer.extend_from_slice(&length.to_le_bytes());
-        Ok(())
     }
 
     /// Bytes, `nul` (0 or 1) terminators, and zeros up to a multiple of four.
@@ -205,8 +199,8 @@ impl Encoder<'_> {
         }
         self.tag(tag);
         let size = self.buffer.len();
-        self.length(0)?;
-        self.length(count)?;
+        let [a, b, c, d] = length(count)?;
+        self.buffer.extend_from_slice(&[0, 0, 0, 0, a, b, c, d]);
         Ok(size)
     }
 
@@ -217,4 +211,9 @@ impl Encoder<'_> {
         self.buffer[size..size + 4].copy_from_slice(&bytes.to_le_bytes());
         Ok(())
     }
+}
+
+#[inline]
+fn length(length: usize) -> Result<[u8; 4], EncodeError> {
+    u32::try_from(length).map(u32::to_le_bytes).map_err(|_| EncodeError::TooLarge)
 }

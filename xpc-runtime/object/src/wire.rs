@@ -43,14 +43,27 @@ pub(crate) const fn padding(len: usize) -> usize {
     (4 - len % 4) % 4
 }
 
+/// Nothing if no byte is zero. Otherwise the lowest bit that is set is that of the first byte which is zero.
+#[inline]
+pub(crate) fn zeros(word: [u8; 4]) -> u32 {
+    let word = u32::from_le_bytes(word);
+    word.wrapping_sub(0x0101_0101) & !word & 0x8080_8080
+}
+
+/// What is shorter is gone through here, what is longer by the library's loops, for which it is worth while to start.
+pub(crate) const SHORT: usize = 48;
+
+#[inline]
+pub(crate) fn has_nul(text: &[u8]) -> bool {
+    if text.len() > SHORT { text.contains(&0) } else { first_nul(text).is_some() }
+}
+
 /// Where the first NUL is. Keys are short: this looks at four bytes at a time, as many as a key is padded to.
 #[inline]
 pub(crate) fn first_nul(bytes: &[u8]) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<4>();
     for (index, word) in words.iter().enumerate() {
-        let word = u32::from_le_bytes(*word);
-        // The lowest bit that is set is that of the first byte which is zero.
-        let zeros = word.wrapping_sub(0x0101_0101) & !word & 0x8080_8080;
+        let zeros = zeros(*word);
         if zeros != 0 {
             return Some(index * 4 + zeros.trailing_zeros() as usize / 8);
         }

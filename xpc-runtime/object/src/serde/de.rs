@@ -74,7 +74,7 @@ impl<'r, 'de> Deserializer<'r, 'de> {
 
     fn values(self) -> Result<Values<'r, 'de>, DecodeError> {
         let container = self.reader.open(self.depth)?;
-        Ok(Values { left: container.count, container, reader: self.reader, depth: self.depth, key: "" })
+        Ok(Values { left: container.count, container, reader: self.reader, depth: self.depth, key: "", fields: &[] })
     }
 
     fn sequence<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
@@ -97,8 +97,8 @@ impl<'r, 'de> Deserializer<'r, 'de> {
     }
 
     /// A struct tells by itself which of its keys come twice.
-    fn structure<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        let mut values = self.values()?;
+    fn structure<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, DecodeError> {
+        let mut values = Values { fields, ..self.values()? };
         let value = visitor.visit_map(&mut values)?;
         values.close()?;
         Ok(value)
@@ -284,8 +284,8 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
             wire::DICTIONARY => this.map(visitor),
         }
 
-        deserialize_struct(_name: &'static str, _fields: &'static [&'static str]) |this, visitor| {
-            wire::DICTIONARY => this.structure(visitor),
+        deserialize_struct(_name: &'static str, fields: &'static [&'static str]) |this, visitor| {
+            wire::DICTIONARY => this.structure(fields, visitor),
         }
 
         deserialize_enum(_name: &'static str, _variants: &'static [&'static str]) |this, visitor| {
@@ -398,6 +398,8 @@ struct Values<'r, 'de> {
     depth: usize,
     /// The key that was read last.
     key: &'de str,
+    /// The keys that are likely to come next: a struct's fields in the order of their declaration.
+    fields: &'static [&'static str],
 }
 
 impl<'de> Values<'_, 'de> {
@@ -408,6 +410,13 @@ impl<'de> Values<'_, 'de> {
     fn read_key(&mut self) -> Result<Option<&'de str>, DecodeError> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
+        if let Some((field, fields)) = self.fields.split_first() {
+            self.fields = fields;
+            if self.reader.skip_key(field) {
+                self.key = field;
+                return Ok(Some(field));
+            }
+        }
         let (key, offset) = self.reader.key_bytes()?;
         self.key = utf8(key, offset)?;
         Ok(Some(self.key))

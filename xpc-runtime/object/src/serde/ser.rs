@@ -74,7 +74,7 @@ struct Serializer<'a> {
 }
 
 impl<'a> Serializer<'a> {
-    fn fixed(self, tag: u32, body: &[u8]) -> Result<(), EncodeError> {
+    fn fixed<const N: usize>(self, tag: u32, body: &[u8; N]) -> Result<(), EncodeError> {
         self.encoder.count_value()?;
         self.encoder.fixed(tag, body);
         Ok(())
