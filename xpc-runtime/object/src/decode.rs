@@ -202,8 +202,9 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn data(&mut self) -> Result<&'a [u8], DecodeError> {
         let length = self.length()?;
-        let padded = self.take(length.saturating_add(padding(length)))?;
-        Ok(&padded[..length])
+        let bytes = self.take(length)?;
+        self.take(padding(length))?;
+        Ok(bytes)
     }
 
     /// The bytes of a string, and where they start.

@@ -140,13 +140,13 @@ impl Encoder<'_> {
         if self.terminated(text)? { Ok(()) } else { Err(EncodeError::NulInString(text.to_owned())) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn key(&mut self, key: &str) -> Result<(), EncodeError> {
-        if self.terminated(key)? { Ok(()) } else { Err(EncodeError::NulInKey(key.to_owned())) }
+        if self.terminated(key)? { Ok(()) } else { Err(nul_in_key(key)) }
     }
 
     /// Writes text with its NUL; the answer is whether it has no other.
-    #[inline]
+    #[inline(always)]
     fn terminated(&mut self, text: &str) -> Result<bool, EncodeError> {
         self.padded(text.as_bytes(), 1)?;
         Ok(!wire::has_nul(text.as_bytes()))
@@ -159,7 +159,7 @@ impl Encoder<'_> {
     }
 
     /// Fails before anything larger than the limit is allocated.
-    #[inline]
+    #[inline(always)]
     fn check_size(&self, more: usize) -> Result<(), EncodeError> {
         let used = self.buffer.len() - self.start;
         if more > MAX_MESSAGE_BYTES.saturating_sub(used) { Err(EncodeError::TooLarge) } else { Ok(()) }
@@ -178,7 +178,7 @@ impl Encoder<'_> {
     }
 
     /// Bytes, `nul` (0 or 1) terminators, and zeros up to a multiple of four.
-    #[inline]
+    #[inline(always)]
     fn padded(&mut self, bytes: &[u8], nul: usize) -> Result<(), EncodeError> {
         let zeros = nul + padding(bytes.len() + nul);
         self.check_size(bytes.len().saturating_add(zeros))?;
@@ -216,4 +216,9 @@ impl Encoder<'_> {
 #[inline]
 fn length(length: usize) -> Result<[u8; 4], EncodeError> {
     u32::try_from(length).map(u32::to_le_bytes).map_err(|_| EncodeError::TooLarge)
+}
+
+#[cold]
+fn nul_in_key(key: &str) -> EncodeError {
+    EncodeError::NulInKey(key.to_owned())
 }

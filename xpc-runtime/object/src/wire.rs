@@ -44,7 +44,7 @@ pub(crate) const fn padding(len: usize) -> usize {
 }
 
 /// Nothing if no byte is zero. Otherwise the lowest bit that is set is that of the first byte which is zero.
-#[inline]
+#[inline(always)]
 pub(crate) fn zeros(word: [u8; 4]) -> u32 {
     let word = u32::from_le_bytes(word);
     word.wrapping_sub(0x0101_0101) & !word & 0x8080_8080
@@ -53,13 +53,13 @@ pub(crate) fn zeros(word: [u8; 4]) -> u32 {
 /// What is shorter is gone through here, what is longer by the library's loops, for which it is worth while to start.
 pub(crate) const SHORT: usize = 48;
 
-#[inline]
+#[inline(always)]
 pub(crate) fn has_nul(text: &[u8]) -> bool {
     if text.len() > SHORT { text.contains(&0) } else { first_nul(text).is_some() }
 }
 
 /// Where the first NUL is. Keys are short: this looks at four bytes at a time, as many as a key is padded to.
-#[inline]
+#[inline(always)]
 pub(crate) fn first_nul(bytes: &[u8]) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<4>();
     for (index, word) in words.iter().enumerate() {

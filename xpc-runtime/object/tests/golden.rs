@@ -68,7 +68,7 @@ fn malformed_input_is_refused() {
     for (hex, error) in [
         ("", Truncated { offset: 0, needed: 4 }),
         ("00300000 feffffff", Truncated { offset: 4, needed: 4 }),
-        ("00800000 ffffffff 01020300", Truncated { offset: 8, needed: 0xffff_ffff + 1 - 4 }),
+        ("00800000 ffffffff 01020300", Truncated { offset: 8, needed: 0xffff_ffff - 4 }),
         ("00800000 03000000 010203", Truncated { offset: 11, needed: 1 }),
         ("00900000 02000000 68690000", BadString { offset: 8 }),
         ("00900000 00000000", BadString { offset: 8 }),
