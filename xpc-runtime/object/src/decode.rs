@@ -98,17 +98,20 @@ impl<'a> Reader<'a> {
     #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
         let rest = self.rest();
-        let taken = rest
-            .get(..length)
-            .ok_or_else(|| DecodeError::Truncated { offset: self.offset, needed: length.saturating_sub(rest.len()) })?;
+        let taken = rest.get(..length).ok_or_else(|| self.truncated(length))?;
         self.offset += length;
         Ok(taken)
     }
 
+    #[cold]
+    fn truncated(&self, wanted: usize) -> DecodeError {
+        DecodeError::Truncated { offset: self.offset, needed: wanted.saturating_sub(self.rest().len()) }
+    }
+
     #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.take(N)?);
+        let array = *self.rest().first_chunk().ok_or_else(|| self.truncated(N))?;
+        self.offset += N;
         Ok(array)
     }
 
@@ -134,6 +137,15 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn tag(&mut self) -> Result<u32, DecodeError> {
         self.u32()
+    }
+
+    /// The eight bytes of the next value in one step, if it has this tag.
+    #[inline]
+    pub(crate) fn eight(&mut self, tag: u32) -> Option<[u8; 8]> {
+        let (next, rest) = self.rest().split_first_chunk::<4>()?;
+        let bytes = rest.first_chunk().filter(|_| *next == tag.to_le_bytes())?;
+        self.offset += 12;
+        Some(*bytes)
     }
 
     fn object(&mut self, depth: usize) -> Result<Object, DecodeError> {

@@ -149,6 +149,16 @@ impl<'r, 'de> Deserializer<'r, 'de> {
         Ok(())
     }
 
+    /// What comes is another type, or an integer that ends early.
+    #[cold]
+    fn no_integer<T>(self, expected: &dyn Expected) -> Result<T, DecodeError> {
+        let offset = self.reader.offset;
+        match self.reader.tag()? {
+            wire::INT64 | wire::UINT64 => self.reader.array::<8>().and_then(|_| Err(invalid("integer", expected))),
+            tag => Self::mismatch(tag, offset, expected),
+        }
+    }
+
     #[cold]
     fn mismatch<T>(tag: u32, offset: usize, expected: &dyn Expected) -> Result<T, DecodeError> {
         let found = match tag {
@@ -212,14 +222,18 @@ macro_rules! hints {
 }
 
 macro_rules! integers {
-    ($($method:ident)*) => {
-        hints! {$(
-            $method() |this, visitor| {
-                wire::INT64 => visitor.visit_i64(this.reader.i64()?),
-                wire::UINT64 => visitor.visit_u64(this.reader.u64()?),
+    ($($method:ident)*) => {$(
+        #[inline]
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+            if let Some(value) = self.reader.eight(wire::INT64) {
+                return visitor.visit_i64(i64::from_le_bytes(value));
             }
-        )*}
-    };
+            if let Some(value) = self.reader.eight(wire::UINT64) {
+                return visitor.visit_u64(u64::from_le_bytes(value));
+            }
+            self.no_integer(&visitor)
+        }
+    )*};
 }
 
 impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
