@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
         let rest = self.rest();
         let taken = rest.get(..length).ok_or_else(|| self.truncated(length))?;
         self.offset += length;
@@ -137,15 +137,6 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn tag(&mut self) -> Result<u32, DecodeError> {
         self.u32()
-    }
-
-    /// The eight bytes of the next value in one step, if it has this tag.
-    #[inline]
-    pub(crate) fn eight(&mut self, tag: u32) -> Option<[u8; 8]> {
-        let (next, rest) = self.rest().split_first_chunk::<4>()?;
-        let bytes = rest.first_chunk().filter(|_| *next == tag.to_le_bytes())?;
-        self.offset += 12;
-        Some(*bytes)
     }
 
     fn object(&mut self, depth: usize) -> Result<Object, DecodeError> {
@@ -237,13 +228,6 @@ impl<'a> Reader<'a> {
         let text = self.take(end)?;
         self.take(1 + padding(end + 1))?;
         Ok((text, offset))
-    }
-
-    /// Steps over `key`, if it is what comes next.
-    #[inline]
-    pub(crate) fn skip_key(&mut self, key: &str) -> bool {
-        let is_next = self.rest().strip_prefix(key.as_bytes()).is_some_and(|rest| rest.first() == Some(&0));
-        is_next && self.take(key.len() + 1 + padding(key.len() + 1)).is_ok()
     }
 
     fn string(&mut self) -> Result<String, DecodeError> {

@@ -10,6 +10,7 @@ use serde_core::de::{
 use super::{key, names};
 use crate::decode::{Container, Reader};
 use crate::limits::{MAX_DEPTH, MAX_VALUES};
+use crate::wire::padding;
 use crate::{DecodeError, Misfit, wire};
 
 /// Decodes a message, straight from its bytes, as [`to_message`](crate::to_message) wrote it or as other peers would: in
@@ -192,6 +193,22 @@ impl<'de> Reader<'de> {
             Some(tag) => Ok(u32::from_le_bytes(*tag)),
             None => Err(DecodeError::Truncated { offset: self.offset, needed: 4 - self.rest().len() }),
         }
+    }
+
+    /// The eight bytes of the next value in one step, if it has this tag.
+    #[inline]
+    fn eight(&mut self, tag: u32) -> Option<[u8; 8]> {
+        let (next, rest) = self.rest().split_first_chunk::<4>()?;
+        let bytes = rest.first_chunk().filter(|_| *next == tag.to_le_bytes())?;
+        self.offset += 12;
+        Some(*bytes)
+    }
+
+    /// Steps over `key`, if it is what comes next.
+    #[inline]
+    fn skip_key(&mut self, key: &str) -> bool {
+        let is_next = self.rest().strip_prefix(key.as_bytes()).is_some_and(|rest| rest.first() == Some(&0));
+        is_next && self.take(key.len() + 1 + padding(key.len() + 1)).is_ok()
     }
 
     fn i64(&mut self) -> Result<i64, DecodeError> {
