@@ -256,9 +256,15 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// The reply to a request, once it arrives. It keeps its connection alive; dropping it discards this reply only.
+/// The reply to a request, once it arrives. It keeps its connection or session alive; dropping it discards this reply only.
 #[must_use = "a dropped future discards the reply: use `send` for a message that needs none"]
 pub struct ReplyFuture(backend::ReplyFuture);
+
+impl ReplyFuture {
+    pub(crate) fn new(future: backend::ReplyFuture) -> Self {
+        Self(future)
+    }
+}
 
 impl Future for ReplyFuture {
     type Output = Result<Message, Error>;

@@ -89,6 +89,7 @@ mod flow;
 mod message;
 mod outcome;
 mod service;
+mod session;
 pub mod testing;
 mod transaction;
 
@@ -98,6 +99,7 @@ pub use crate::flow::{Budget, SendReady, Suspension};
 pub use crate::message::{Message, Reply};
 pub use crate::outcome::HandlerOutcome;
 pub use crate::service::xpc_main;
+pub use crate::session::{InactiveSession, Session};
 pub use crate::transaction::Transaction;
 pub use xpc_object::{
     Array, Bytes, Date, Dictionary, EncodeError, Endpoint, ErrorValue, Fd, Mapping, Object, OutOfBounds, SharedMemory,

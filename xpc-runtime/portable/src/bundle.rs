@@ -1,4 +1,4 @@
-//! Which services there are: those in the bundle that contains the running program.
+//! Which services there are: those in the bundle that contains the running program, and in its frameworks.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -76,27 +76,16 @@ impl Bundle {
         // The launcher works in another directory than the program that named the bundle.
         let path =
             fs::canonicalize(path).map_err(|error| format!("cannot read the bundle {}: {error}", path.display()))?;
-        let folder = path.join("Contents/XPCServices");
+        let contents = path.join("Contents");
         let mut services = HashMap::new();
-        match fs::read_dir(&folder) {
-            Ok(entries) => {
-                for entry in entries {
-                    let contents = entry
-                        .map_err(|error| format!("cannot read {}: {error}", folder.display()))?
-                        .path()
-                        .join("Contents");
-                    if contents.parent().and_then(Path::extension).is_none_or(|extension| extension != "xpc") {
-                        continue;
-                    }
-                    match read_service(&contents) {
-                        Ok((name, service)) => services.insert(name, service),
-                        // One broken service does not make the others unreachable, nor its own name's error vague.
-                        Err(reason) => services.insert(contents.display().to_string(), Err(reason)),
-                    };
-                }
+        for folder in std::iter::once(contents.clone()).chain(frameworks(&contents.join("Frameworks"))?) {
+            for service in list(&folder.join("XPCServices"), "xpc")? {
+                // The app's own come first. One broken service does not make the others unreachable, nor its own name's
+                // error vague.
+                let (name, service) = read_service(&service.join("Contents"))
+                    .unwrap_or_else(|reason| (service.display().to_string(), Err(reason)));
+                services.entry(name).or_insert(service);
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(format!("cannot read {}: {error}", folder.display())),
         }
         Ok(Self { path, services })
     }
@@ -119,6 +108,31 @@ impl Bundle {
         }
         Err(reason)
     }
+}
+
+/// The folders of the frameworks in `folder` in which services may stand: the current version, where there are versions.
+fn frameworks(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let versions = |framework: PathBuf| {
+        Some(framework.join("Versions/Current")).filter(|current| current.is_dir()).unwrap_or(framework)
+    };
+    Ok(list(folder, "framework")?.into_iter().map(versions).collect())
+}
+
+/// What is in a folder with this extension, by name; nothing where there is no such folder.
+fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, String> {
+    let cannot = |error: std::io::Error| format!("cannot read {}: {error}", folder.display());
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(cannot(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry.map_err(cannot)?.path());
+    }
+    paths.retain(|path| path.extension().is_some_and(|found| found == extension));
+    paths.sort_unstable();
+    Ok(paths)
 }
 
 /// Name and description of the service whose `Contents` these are. A service that has a name but is otherwise broken is
@@ -178,7 +192,11 @@ mod tests {
     use super::*;
 
     fn write_service(app: &Path, name: &str, plist: &str) {
-        let contents = app.join("Contents/XPCServices").join(name).join("Contents");
+        write_service_in(&app.join("Contents"), name, plist);
+    }
+
+    fn write_service_in(folder: &Path, name: &str, plist: &str) {
+        let contents = folder.join("XPCServices").join(name).join("Contents");
         fs::create_dir_all(&contents).unwrap();
         fs::write(contents.join("Info.plist"), format!("<plist version=\"1.0\"><dict>{plist}</dict></plist>")).unwrap();
     }
@@ -196,6 +214,36 @@ mod tests {
         assert_eq!(locate(&outside, Some(OsStr::new("/other.app"))), Ok("/other.app".into()));
         let reason = locate(&outside, None).unwrap_err();
         assert!(reason.contains("cargo xpc run") && reason.contains("XPC_RUNTIME_BUNDLE"), "{reason}");
+    }
+
+    #[test]
+    fn an_extension_has_services_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let extension = folder.path().join("A.app/Contents/PlugIns/E.appex");
+        fs::create_dir_all(extension.join("Contents/MacOS")).unwrap();
+        assert_eq!(locate(&extension.join("Contents/MacOS/e"), None), Ok(extension));
+    }
+
+    #[test]
+    fn services_in_frameworks_are_found_after_the_apps_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = folder.path().join("A.app");
+        let plist = |name: &str, program: &str| {
+            format!(
+                "<key>CFBundleIdentifier</key><string>{name}</string><key>CFBundleExecutable</key><string>{program}</string>"
+            )
+        };
+        let frameworks = app.join("Contents/Frameworks");
+        write_service(&app, "own.xpc", &plist("org.own", "of-the-app"));
+        write_service_in(&frameworks.join("F.framework/Versions/B"), "f.xpc", &plist("org.current", "f"));
+        write_service_in(&frameworks.join("F.framework/Versions/B"), "own.xpc", &plist("org.own", "of-the-framework"));
+        write_service_in(&frameworks.join("F.framework/Versions/A"), "f.xpc", &plist("org.old", "f"));
+        std::os::unix::fs::symlink("B", frameworks.join("F.framework/Versions/Current")).unwrap();
+        write_service_in(&frameworks.join("G.framework"), "g.xpc", &plist("org.flat", "g"));
+        let bundle = Bundle::read(&app).unwrap();
+        assert!(bundle.find("org.own").unwrap().executable.ends_with("of-the-app"));
+        assert!(bundle.find("org.current").is_ok() && bundle.find("org.flat").is_ok());
+        assert!(bundle.find("org.old").is_err());
     }
 
     #[test]

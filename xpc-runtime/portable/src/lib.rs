@@ -35,6 +35,8 @@ mod credentials;
 mod error;
 #[cfg(target_os = "linux")]
 mod frame;
+#[cfg(all(test, target_os = "linux"))]
+mod hostile;
 #[cfg(target_os = "linux")]
 mod launcher;
 #[cfg(target_os = "linux")]

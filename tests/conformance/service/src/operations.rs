@@ -1,5 +1,7 @@
 //! Each message names in `op` what is to be done with it.
 
+use std::fs::File;
+use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::SystemTime;
@@ -53,6 +55,10 @@ fn accept(peer: Inactive<Accepted>, started: SystemTime) {
                 Ok(())
             }
             "list" => message.reply().with("values", std::mem::take(&mut appended)).send(),
+            "note" => {
+                see(number, "noted");
+                Ok(())
+            }
             _ => perform(connection, message),
         }
     })
@@ -78,6 +84,11 @@ fn perform(connection: &Connection, message: Message) -> Result<(), Error> {
                 kept.reply().with("answered", true).send()?;
             }
             message.reply().send()
+        }
+        "tell" => {
+            connection.send(&Dictionary::new().with("event", "told"))?;
+            // Where it is a request.
+            message.reply().send().or_else(|error| if error == Error::NotARequest { Ok(()) } else { Err(error) })
         }
         "drop" => Ok(()),
         "reply-twice" => {
@@ -144,6 +155,26 @@ fn perform(connection: &Connection, message: Message) -> Result<(), Error> {
             }
             let all = seen.iter().filter(|(peer, _)| *peer == number).map(|(_, what)| *what);
             message.reply().with("seen", all.collect::<Array>()).send()
+        }
+        "seen" => {
+            let number = message.uint64("peer")?;
+            let seen: Array = lock(&SEEN).iter().filter(|(peer, _)| *peer == number).map(|(_, what)| *what).collect();
+            message.reply().with("seen", seen).send()
+        }
+        "write" => {
+            let to = message.array("to")?.array(1)?.fd(0)?;
+            let mut file = File::from(to.try_clone_to_owned().expect("it can be duplicated"));
+            file.write_all(message.string("text")?.as_bytes()).expect("it is open for writing");
+            message.reply().with("from", array![to.clone()]).send()
+        }
+        "share" => {
+            let inner = message.array("list")?.dictionary(0)?;
+            let (memory, at) = (inner.shared_memory("memory")?, inner.uint64("at")?);
+            let at = usize::try_from(at).expect("an offset");
+            let mapping = memory.map().expect("it can be mapped");
+            let read = mapping.copy(at, 8).expect("it is long enough");
+            mapping.write(at, b"answered").expect("it is long enough");
+            message.reply().with("read", read).with("length", memory.len() as u64).send()
         }
         "begin" => {
             lock(&TRANSACTIONS).push(Transaction::begin());

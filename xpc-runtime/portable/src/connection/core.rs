@@ -31,6 +31,8 @@ use crate::{Error, bootstrap, bundle, lock, socket};
 pub(crate) struct Core {
     /// The service's name; `None` for an accepted connection.
     pub(super) name: Option<Arc<str>>,
+    /// Of a connection made by name: every disconnection is its end.
+    pub(super) is_session: bool,
     pub(super) state: Mutex<State>,
     pub(super) reader: Mutex<Reader>,
     pub(super) handler: Mutex<Option<Handler>>,
@@ -94,12 +96,14 @@ pub(super) struct Link {
 impl Core {
     fn new(
         name: Option<Arc<str>>,
+        is_session: bool,
         link: Option<Arc<Link>>,
         reader: Reader,
         credentials: Option<Credentials>,
     ) -> Arc<Self> {
         Arc::new(Self {
             name,
+            is_session,
             state: Mutex::new(State {
                 phase: Phase::Inactive,
                 link,
@@ -125,8 +129,8 @@ impl Core {
         })
     }
 
-    pub(super) fn named(name: Arc<str>) -> Arc<Self> {
-        Self::new(Some(name), None, Reader::default(), None)
+    pub(super) fn named(name: Arc<str>, is_session: bool) -> Arc<Self> {
+        Self::new(Some(name), is_session, None, Reader::default(), None)
     }
 
     /// The accepting side of a fresh socket. `None` if its first bytes are not a hello with credentials: whoever
@@ -145,7 +149,7 @@ impl Core {
         // A peer that is gone already is found out when its socket is read.
         let _ = socket::send(&socket, &frame::control(Kind::Hello, 0, &HELLO));
         let link = Arc::new(Link { socket, token: reactor().new_token() });
-        Some(Inactive::accepted(Self::new(None, Some(link), Reader::greeted(), Some(credentials))))
+        Some(Inactive::accepted(Self::new(None, false, Some(link), Reader::greeted(), Some(credentials))))
     }
 
     pub(super) fn name(&self) -> Option<&str> {

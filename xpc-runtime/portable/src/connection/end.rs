@@ -28,7 +28,8 @@ impl Core {
         self.end_locked(lock(&self.state), outcome);
     }
 
-    /// Ends the link: pending replies fail, the handler is told. A connection made by name survives a disconnection.
+    /// Ends the link: pending replies fail, the handler is told. A connection made by name survives a
+    /// disconnection, unless it is a session.
     pub(super) fn end_locked(self: &Arc<Self>, mut state: MutexGuard<'_, State>, outcome: Outcome) {
         if matches!(state.phase, Phase::Invalid(_)) {
             return;
@@ -36,6 +37,7 @@ impl Core {
         let closing = matches!(state.phase, Phase::Closing);
         let cancelled = matches!(outcome, Outcome::Cancelled);
         let (error, event) = match outcome {
+            Outcome::Disconnected if self.is_session => invalid("the service ended, or ended the session".into()),
             Outcome::Disconnected if self.name.is_some() => (Error::Interrupted, Event::Interrupted),
             Outcome::Disconnected => invalid("the peer ended the connection".into()),
             Outcome::Refused(reason) => invalid(reason),

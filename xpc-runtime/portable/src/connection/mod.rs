@@ -52,7 +52,13 @@ impl Inactive {
     /// A connection to the service of this name in the app's bundle. Always succeeds: an unknown name makes the
     /// connection invalid after [`activate`](Self::activate).
     pub fn service(name: &str) -> Self {
-        Self { core: Some(Core::named(name.into())) }
+        Self { core: Some(Core::named(name.into(), false)) }
+    }
+
+    /// The same, but every disconnection ends it for good: nothing launches the service a second time, and the handler
+    /// is never told of an interruption.
+    pub fn session(name: &str) -> Self {
+        Self { core: Some(Core::named(name.into(), true)) }
     }
 
     pub(crate) fn accepted(core: Arc<Core>) -> Self {

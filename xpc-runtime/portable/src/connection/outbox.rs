@@ -5,10 +5,12 @@ use std::task::Waker;
 
 use crate::frame::{self, Outgoing};
 
-/// How much may wait in one connection, for each direction: to be sent, and to be handled.
+/// How much may wait in one connection to be sent.
 ///
-/// Past it [`Connection::send`](super::Connection::send) refuses, and nothing more is read. The message that goes past
-/// it is still taken, so that one of any size can be sent. Replies are taken always.
+/// Past it [`Connection::send`](super::Connection::send) refuses. The message that goes past it is still taken, so that
+/// one of any size can be sent. Replies are taken always, but a peer that leaves as much of them as this untaken gets no
+/// further requests read. What waits to be handled needs no budget: no more is read before what one read brought has
+/// been handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Bytes of encoded messages.

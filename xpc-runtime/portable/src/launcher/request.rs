@@ -35,7 +35,7 @@ impl Request {
         Some(Self { name, what, socket, attempts: 0 })
     }
 
-    pub(super) fn from_packet(packet: &[u8], socket: OwnedFd) -> Option<Self> {
+    pub(crate) fn from_packet(packet: &[u8], socket: OwnedFd) -> Option<Self> {
         let (word, name) = packet.split_at_checked(1)?;
         Self::read(word, str::from_utf8(name).ok()?.into(), socket)
     }

@@ -185,7 +185,7 @@ impl Connection {
                 };
             }
         }
-        ReplyFuture { slot, _connection: self.clone() }
+        ReplyFuture { slot, _owner: self.0.clone() }
     }
 
     pub(crate) fn send_with_reply_blocking(
@@ -193,7 +193,7 @@ impl Connection {
         message: &Dictionary,
         timeout: Option<Duration>,
     ) -> Result<Message, Error> {
-        if RUNNING.with_borrow(|running| running.contains(&self.as_ptr())) {
+        if runs(self.as_ptr()) {
             return Err(Error::WouldDeadlock);
         }
         // A deadline beyond what the clock can express is none.
@@ -274,11 +274,16 @@ fn is_error(object: &Retained, constant: *const xpc_dictionary_s) -> bool {
 }
 
 thread_local! {
-    /// The connections whose handlers run on this thread.
+    /// The connections and sessions whose handlers run on this thread.
     static RUNNING: RefCell<Vec<xpc_connection_t>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls what must not wait for this connection, which waits for its return.
+/// Whether a handler of this connection or session runs on this thread.
+pub(super) fn runs(connection: xpc_object_t) -> bool {
+    RUNNING.with_borrow(|running| running.contains(&connection))
+}
+
+/// Calls what must not wait for this connection or session, which waits for its return.
 pub(super) fn running(connection: xpc_connection_t, call: impl FnOnce()) {
     RUNNING.with_borrow_mut(|running| running.push(connection));
     call();

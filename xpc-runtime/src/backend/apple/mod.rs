@@ -11,6 +11,7 @@ mod object;
 mod raw;
 mod reply;
 mod service;
+mod session;
 pub(crate) mod testing;
 mod transaction;
 
@@ -23,6 +24,7 @@ pub(crate) use self::{
     message::{Message, Reply},
     reply::ReplyFuture,
     service::run_service,
+    session::{Session, SessionEvent},
     transaction::Transaction,
 };
 

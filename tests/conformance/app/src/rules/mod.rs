@@ -1,9 +1,11 @@
 //! The tests, one room a family of rules.
 
 mod ending;
+mod flow;
 mod launching;
 mod lifetime;
 mod order;
+mod sessions;
 mod values;
 
 use crate::case::Case;
@@ -28,7 +30,16 @@ pub const RULES: &[(&str, &str)] = &[
     ),
     ("9", "a request that is dropped without a reply interrupts its sender, and the connection stays"),
     ("10", "there is one reply to a message; a message is a dictionary"),
+    (
+        "11",
+        "suspension is counted; meanwhile nothing is sent or delivered; a connection may be dropped suspended or before its activation",
+    ),
+    ("12", "a barrier runs once what was sent before has left; meanwhile nothing is sent"),
     ("13", "the peer's credentials: unknown to a client before the first exchange, known for accepted peers"),
+    (
+        "14",
+        "a session belongs to one instance of a service: every disconnection is its end, and it launches nothing again",
+    ),
     ("15", "a service without a transaction is ended when it is idle; its client is interrupted"),
     ("16", "*termination imminent* goes to accepted peers; the end of the last transaction is the end of the process"),
     ("17", "`xpc_main` never returns; a service that is run by hand says so and aborts"),
@@ -39,9 +50,13 @@ pub const RULES: &[(&str, &str)] = &[
     ("c", "requests: awaited, blocking, with a time limit; several at once; dropped ones harm nobody"),
     ("d", "a service may ask its client, and other services of its app"),
     ("e", "a dropped connection ends when what was sent has left"),
+    ("f", "a budget bounds what waits to be sent: past it senders are refused, or wait for room"),
+    ("g", "a connection may carry a context"),
 ];
 
 /// All tests.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
-    [launching::CASES, order::CASES, ending::CASES, lifetime::CASES, values::CASES].into_iter().flatten()
+    [launching::CASES, order::CASES, ending::CASES, lifetime::CASES, sessions::CASES, values::CASES, flow::CASES]
+        .into_iter()
+        .flatten()
 }

@@ -1,7 +1,11 @@
 //! What can be in a message, and who can be asked.
 
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+
 use conformance_service::{OTHER, SERVICE};
-use xpc_runtime::{Connection, Date, Error, Uuid, array, dictionary};
+use xpc_runtime::{Connection, Date, Error, SharedMemory, Uuid, array, dictionary};
 
 use crate::case::{Case, Outcome};
 use crate::client::{ask, block_on, connect, op};
@@ -10,6 +14,8 @@ pub const CASES: &[Case] = &[
     Case::new("a", "every_type_arrives", every_type),
     Case::new("a", "large_messages_arrive", large),
     Case::new("a", "text_that_c_cannot_hold_is_refused", nul),
+    Case::new("a", "descriptors_arrive_and_are_closed_with_their_message", descriptors),
+    Case::new("a", "memory_is_shared_with_the_receiver", memory),
     Case::new("d", "a_service_asks_its_client", asks_back),
     Case::new("d", "a_service_asks_another_service", forward),
 ];
@@ -49,6 +55,34 @@ fn nul() -> Outcome {
     assert!(matches!(connection.send(&op("echo").with("text", "a\0b")), Err(Error::Encode(_))));
     assert!(matches!(ask(&connection, &op("echo").with("a\0b", 1_u64)), Err(Error::Encode(_))));
     ask(&connection, &op("echo"))?;
+    Ok(())
+}
+
+fn descriptors() -> Outcome {
+    let (connection, _events) = connect(SERVICE);
+    let (mut reader, writer) = std::io::pipe().expect("a pipe can be made");
+    let message = op("write").with("text", "by the service").with("to", array![1_i64, array![OwnedFd::from(writer)]]);
+    let reply = ask(&connection, &message)?;
+    let mut back = File::from(reply.array("from")?.fd(0)?.try_clone_to_owned().expect("it can be duplicated"));
+    back.write_all(b", and back").expect("it is open for writing");
+    drop((message, reply, back));
+    let mut text = String::new();
+    // Until every copy of the other end is closed, in both processes.
+    reader.read_to_string(&mut text).expect("text");
+    assert_eq!(text, "by the service, and back");
+    Ok(())
+}
+
+fn memory() -> Outcome {
+    let (connection, _events) = connect(SERVICE);
+    let memory = SharedMemory::new(3 << 20).expect("memory can be had");
+    let mapping = memory.map().expect("it can be mapped");
+    mapping.write(2 << 20, b"question").expect("it is long enough");
+    let inner = dictionary! { "memory" => &memory, "at" => 2_u64 << 20 };
+    let reply = ask(&connection, &op("share").with("list", array![inner]))?;
+    assert_eq!(reply.data("read")?[..], *b"question");
+    assert_eq!(reply.uint64("length")?, 3 << 20);
+    assert_eq!(mapping.copy(2 << 20, 8).expect("it is long enough"), b"answered");
     Ok(())
 }
 

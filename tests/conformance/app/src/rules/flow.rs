@@ -1,0 +1,262 @@
+//! Holding connections up, and what waits in them.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use conformance_service::{OTHER, SERVICE};
+use xpc_runtime::{Array, Budget, Connection, Error};
+
+use crate::case::{Case, Outcome};
+use crate::client::{FOR_EVER, ask, block_on, connect, op};
+
+pub const CASES: &[Case] = &[
+    Case::new("11", "a_suspended_connection_sends_nothing_and_suspensions_add_up", suspended_sends_nothing),
+    Case::new("11", "a_suspended_connection_delivers_nothing", suspended_delivers_nothing),
+    Case::new("11", "a_connection_dropped_while_suspended_ends_when_it_goes_on", suspended_and_dropped),
+    Case::new("11", "a_connection_cancelled_while_suspended_is_told_when_it_goes_on", suspended_and_cancelled),
+    Case::new("11", "a_connection_may_be_dropped_before_its_activation", never_activated),
+    Case::new("12", "a_barrier_runs_after_what_was_sent_before", barrier_waits),
+    Case::new("12", "nothing_is_sent_while_a_barrier_runs", barrier_bars),
+    Case::new("12", "a_barrier_runs_even_where_the_connection_is_over", barrier_at_the_end),
+    Case::new("f", "past_the_budget_senders_are_refused_or_wait", budget).portable(&[]),
+    Case::new("f", "waiting_for_room_inside_the_own_handler_is_an_error", budget_in_handler).portable(&[]),
+    Case::new("g", "a_context_goes_with_the_last_clone_or_when_it_is_replaced", context),
+];
+
+/// The number that the service gave this connection.
+fn peer(connection: &Connection) -> Result<u64, Error> {
+    Ok(ask(connection, &op("who"))?.uint64("peer")?)
+}
+
+/// What a peer of the service has seen so far, as another connection is told.
+fn seen(other: &Connection, peer: u64) -> Result<usize, Error> {
+    Ok(ask(other, &op("seen").with("peer", peer))?.array("seen")?.len())
+}
+
+fn wait_until_seen(other: &Connection, peer: u64, event: &str) -> Result<Array, Error> {
+    let reply = ask(other, &op("wait-until-seen").with("peer", peer).with("event", event))?;
+    Ok(reply.array("seen")?.clone())
+}
+
+/// Whether a future is still to be waited for.
+fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
+    matches!(std::pin::Pin::new(future).poll(&mut Context::from_waker(Waker::noop())), Poll::Pending)
+}
+
+fn suspended_sends_nothing() -> Outcome {
+    let (connection, events) = connect(SERVICE);
+    let (other, _more) = connect(SERVICE);
+    let number = peer(&connection)?;
+    let (first, second) = (connection.suspend(), connection.clone().suspend());
+    connection.send(&op("note"))?;
+    let mut reply = connection.send_with_reply(&op("echo"));
+    assert_eq!(seen(&other, number)?, 0);
+    drop(first);
+    assert_eq!(seen(&other, number)?, 0, "one suspension is left");
+    assert!(is_pending(&mut reply));
+    drop(second);
+    assert_eq!(wait_until_seen(&other, number, "noted")?.len(), 1);
+    block_on(reply)?;
+    events.none();
+    Ok(())
+}
+
+fn suspended_delivers_nothing() -> Outcome {
+    let (connection, events) = connect(SERVICE);
+    let (other, _more) = connect(SERVICE);
+    let number = peer(&connection)?;
+    // All that leaves before the suspension; it is answered after it.
+    connection.send(&op("block"))?;
+    connection.send(&op("tell"))?;
+    let mut reply = connection.send_with_reply(&op("echo"));
+    connection.send(&op("note"))?;
+    let (sender, left) = channel();
+    connection.send_barrier(move || sender.send(()).unwrap_or_default());
+    left.recv_timeout(FOR_EVER).expect("all has left");
+    ask(&other, &op("wait-until-blocked"))?;
+    let suspension = connection.suspend();
+    ask(&other, &op("open"))?;
+    wait_until_seen(&other, number, "noted")?;
+    events.none();
+    assert!(is_pending(&mut reply), "replies wait, too");
+    drop(suspension);
+    events.message("told");
+    block_on(reply)?;
+    Ok(())
+}
+
+fn suspended_and_dropped() -> Outcome {
+    let (connection, events) = connect(SERVICE);
+    let (other, _more) = connect(SERVICE);
+    let number = peer(&connection)?;
+    let suspension = connection.suspend();
+    connection.send(&op("note"))?;
+    drop(connection);
+    assert_eq!(seen(&other, number)?, 0, "neither sent nor ended");
+    drop(suspension);
+    let all: Array = ["noted", "invalid"].into_iter().collect();
+    assert_eq!(wait_until_seen(&other, number, "invalid")?, all);
+    events.end();
+    Ok(())
+}
+
+fn suspended_and_cancelled() -> Outcome {
+    let (connection, events) = connect(SERVICE);
+    ask(&connection, &op("echo"))?;
+    let suspension = connection.suspend();
+    let mut reply = connection.send_with_reply(&op("echo"));
+    connection.cancel();
+    let (other, _more) = connect(SERVICE);
+    ask(&other, &op("echo"))?;
+    events.none();
+    assert!(is_pending(&mut reply));
+    drop(suspension);
+    assert!(matches!(block_on(reply), Err(Error::Invalid(_))));
+    events.invalid();
+    events.end();
+    Ok(())
+}
+
+fn never_activated() -> Outcome {
+    let (sender, events) = channel::<()>();
+    let inactive = Connection::service(SERVICE).on_message(move |_, _| sender.send(()).unwrap_or_default());
+    drop(inactive);
+    assert_eq!(events.try_recv(), Err(TryRecvError::Disconnected), "its handlers go with it");
+    drop(Connection::service("com.example.conformance.nobody"));
+    let (connection, _events) = connect(SERVICE);
+    assert_eq!(peer(&connection)?, 1, "the service never heard of the other");
+    Ok(())
+}
+
+/// What a barrier of this connection tells when it has run.
+fn barrier(connection: &Connection) -> Receiver<()> {
+    let (sender, ran) = channel();
+    connection.send_barrier(move || sender.send(()).unwrap_or_default());
+    ran
+}
+
+fn barrier_waits() -> Outcome {
+    let (connection, _events) = connect(SERVICE);
+    let (other, _more) = connect(SERVICE);
+    let number = peer(&connection)?;
+    let suspension = connection.suspend();
+    connection.send(&op("note").with("data", vec![0_u8; 1 << 20]))?;
+    let ran = barrier(&connection);
+    ask(&other, &op("echo"))?;
+    assert_eq!(ran.try_recv(), Err(TryRecvError::Empty), "what was sent before has not left");
+    drop(suspension);
+    ran.recv_timeout(FOR_EVER).expect("the barrier runs");
+    wait_until_seen(&other, number, "noted")?;
+    Ok(())
+}
+
+fn barrier_bars() -> Outcome {
+    let (connection, _events) = connect(SERVICE);
+    let (other, _more) = connect(SERVICE);
+    let number = peer(&connection)?;
+    let (running, runs) = channel();
+    let (go_on, may_go_on) = channel::<()>();
+    let barred = connection.clone();
+    connection.send_barrier(move || {
+        running.send(barred.send_with_reply_blocking(&op("echo")).err()).unwrap_or_default();
+        may_go_on.recv().unwrap_or_default();
+    });
+    assert_eq!(runs.recv_timeout(FOR_EVER), Ok(Some(Error::WouldDeadlock)));
+    connection.send(&op("note"))?;
+    let second = barrier(&connection);
+    assert_eq!(seen(&other, number)?, 0);
+    assert_eq!(second.try_recv(), Err(TryRecvError::Empty), "barriers keep their order");
+    go_on.send(()).expect("the barrier waits");
+    wait_until_seen(&other, number, "noted")?;
+    second.recv_timeout(FOR_EVER).expect("the second barrier runs");
+    Ok(())
+}
+
+fn barrier_at_the_end() -> Outcome {
+    let (connection, events) = connect(OTHER);
+    connection.cancel();
+    events.invalid();
+    barrier(&connection).recv_timeout(FOR_EVER).expect("the barrier runs");
+    Ok(())
+}
+
+/// As many bytes as ten of the messages below have, at most.
+const SMALL: Budget = Budget { bytes: 10_000 };
+
+fn filled() -> (Connection, xpc_runtime::Suspension, u64) {
+    let connection = Connection::service(SERVICE).budget(SMALL).activate();
+    let suspension = connection.suspend();
+    let mut taken = 0;
+    while connection.send(&numbered(taken)).is_ok() {
+        taken += 1;
+    }
+    (connection, suspension, taken)
+}
+
+fn numbered(value: u64) -> xpc_runtime::Dictionary {
+    op("append").with("value", value).with("data", vec![0_u8; 1000])
+}
+
+fn budget() -> Outcome {
+    let (connection, suspension, taken) = filled();
+    assert!((8..=10).contains(&taken), "{taken} messages of a thousand bytes and a bit");
+    assert_eq!(connection.send(&numbered(taken)), Err(Error::Full));
+    assert_eq!(block_on(connection.send_with_reply(&op("echo"))).err(), Some(Error::Full));
+    let mut ready = connection.send_ready();
+    assert!(is_pending(&mut ready));
+    let blocked = thread::spawn({
+        let connection = connection.clone();
+        move || connection.send_blocking(&numbered(taken))
+    });
+    drop(suspension);
+    block_on(ready)?;
+    blocked.join().expect("it does not panic")?;
+    let list = ask(&connection, &op("list"))?;
+    assert_eq!(*list.array("values")?, (0..=taken).collect::<Array>(), "nothing is lost, nothing comes twice");
+    Ok(())
+}
+
+fn budget_in_handler() -> Outcome {
+    let (sender, results) = channel();
+    let connection = Connection::service(SERVICE)
+        .budget(SMALL)
+        .on_message(move |connection, _| {
+            let full = (0..100).find_map(|value| connection.send_blocking(&numbered(value)).err());
+            sender.send(full).unwrap_or_default();
+        })
+        .activate();
+    connection.send(&op("tell"))?;
+    assert_eq!(results.recv_timeout(FOR_EVER), Ok(Some(Error::WouldDeadlock)));
+    Ok(())
+}
+
+fn context() -> Outcome {
+    let (sender, results) = channel();
+    let connection = Connection::service(SERVICE)
+        .on_message(move |connection, _| {
+            sender.send(connection.context::<Arc<str>>().is_some()).unwrap_or_default();
+        })
+        .activate();
+    assert!(connection.context::<Arc<str>>().is_none());
+    let (first, second): (Arc<str>, Arc<str>) = ("first".into(), "second".into());
+    connection.set_context(first.clone());
+    let clone = connection.clone();
+    assert_eq!(clone.context::<Arc<str>>().as_deref(), Some(&first));
+    assert!(clone.context::<String>().is_none(), "it is of another type");
+    clone.set_context(second.clone());
+    assert_eq!(Arc::strong_count(&first), 1, "it goes when it is replaced");
+    ask(&connection, &op("tell"))?;
+    assert_eq!(results.recv_timeout(FOR_EVER), Ok(true), "handlers find it");
+    drop(connection);
+    assert_eq!(clone.context::<Arc<str>>().as_deref(), Some(&second));
+    clone.cancel();
+    assert_eq!(clone.context::<Arc<str>>().as_deref(), Some(&second), "it outlives the end");
+    drop(clone);
+    // A handler that has just returned may still hold the connection.
+    while Arc::strong_count(&second) > 1 {
+        thread::yield_now();
+    }
+    Ok(())
+}

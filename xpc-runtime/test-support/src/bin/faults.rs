@@ -1,0 +1,318 @@
+//! An app and its services in one program: deaths at every moment, and hosts that do what they should not. Runs the
+//! scenario that its first argument names.
+
+#[cfg(target_os = "linux")]
+fn main() {
+    if std::env::var("XPC_SERVICE_NAME").is_ok() {
+        service::serve();
+    }
+    app::run(&std::env::args().nth(1).expect("a scenario"));
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {}
+
+#[cfg(target_os = "linux")]
+mod service {
+    use std::io::{Read, Write};
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixStream};
+
+    use xpc_runtime::{Error, xpc_main};
+
+    /// Says over a socket of the app's, beside XPC, that it has come so far.
+    fn call(name: &str) -> UnixStream {
+        let mut app = UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
+        app.write_all(&std::process::id().to_le_bytes()).unwrap();
+        app
+    }
+
+    pub fn serve() -> ! {
+        xpc_main(|peer| {
+            let (watch, watched) = std::sync::mpsc::channel::<String>();
+            peer.on_message(move |_, message| -> Result<(), Error> {
+                match message.string("op")? {
+                    "pid" => message.reply().with("pid", std::process::id()).send(),
+                    "echo" => message.reply_with(message.clone()),
+                    "hold" => {
+                        // Nobody writes.
+                        call(message.string("calls")?).read_to_end(&mut Vec::new()).unwrap();
+                        Ok(())
+                    }
+                    "watch" => {
+                        watch.send(message.string("calls")?.to_owned()).unwrap();
+                        message.reply().send()
+                    }
+                    op => panic!("unknown op {op}"),
+                }
+            })
+            .on_invalid(move |_, _| {
+                if let Ok(name) = watched.try_recv() {
+                    call(&name);
+                }
+            })
+            .activate();
+        })
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod app {
+    use std::fs;
+    use std::io::Read;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+    use std::os::unix::process::CommandExt;
+    use std::pin::pin;
+    use std::process::Command;
+    use std::sync::Arc;
+    use std::sync::mpsc::{Receiver, channel};
+    use std::task::{Context, Poll, Wake, Waker};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use rustix::io::FdFlags;
+    use rustix::process::{Pid, Signal, kill_process};
+    use xpc_runtime::{Connection, Dictionary, Error, Message, ReplyFuture, testing};
+    use xpc_runtime_tests::{OTHER_SERVICE_NAME, SERVICE_NAME};
+
+    /// Nothing here takes a second; whoever waits this long waits for ever.
+    const FOR_EVER: Duration = Duration::from_secs(60);
+
+    pub fn run(scenario: &str) {
+        match scenario {
+            "thousand-kills" => thousand_kills(),
+            "hundred-launches" => hundred_launches(),
+            "thread-that-connected" => thread_that_connected(),
+            "leaked-to-a-helper" => leaked_to_a_helper(),
+            "hold-with-a-helper" => hold_with_a_helper(),
+            "hold" => {
+                println!("{}", pid(&connect(SERVICE_NAME).0));
+                end_as_told();
+            }
+            other => panic!("unknown scenario {other}"),
+        }
+    }
+
+    fn connect(name: &str) -> (Connection, Receiver<()>) {
+        let (sender, interruptions) = channel();
+        let connection = Connection::service(name)
+            .on_interrupted(move |_| sender.send(()).unwrap_or_default())
+            .on_invalid(|_, error| eprintln!("{error}"))
+            .activate();
+        (connection, interruptions)
+    }
+
+    fn op(name: &str) -> Dictionary {
+        Dictionary::new().with("op", name)
+    }
+
+    fn pid(connection: &Connection) -> u32 {
+        let reply = connection.send_with_reply_timeout(&op("pid"), FOR_EVER).expect("a reply");
+        reply.uint64("pid").unwrap().try_into().unwrap()
+    }
+
+    fn kill(pid: u32) {
+        kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
+    }
+
+    fn wait(pending: ReplyFuture) -> Result<Message, Error> {
+        struct Unpark(thread::Thread);
+        impl Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut pending = pin!(pending);
+        let deadline = Instant::now() + FOR_EVER;
+        loop {
+            if let Poll::Ready(outcome) = pending.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return outcome;
+            }
+            assert!(Instant::now() < deadline, "a request without an outcome");
+            thread::park_timeout(FOR_EVER);
+        }
+    }
+
+    /// Where services call, beside XPC.
+    struct Calls {
+        listener: UnixListener,
+        name: String,
+    }
+
+    impl Calls {
+        fn new() -> Self {
+            let name = format!("xpc-runtime-tests/{}", std::process::id());
+            let address = SocketAddr::from_abstract_name(&name).unwrap();
+            Self { listener: UnixListener::bind_addr(&address).unwrap(), name }
+        }
+
+        fn next(&self) -> (UnixStream, u32) {
+            let (mut stream, _) = self.listener.accept().unwrap();
+            let mut pid = [0; 4];
+            stream.read_exact(&mut pid).unwrap();
+            (stream, u32::from_le_bytes(pid))
+        }
+    }
+
+    fn descriptors() -> Vec<String> {
+        let open = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        open.map(|target| target.display().to_string()).filter(|target| !target.starts_with("/proc/")).collect()
+    }
+
+    fn children() -> Vec<String> {
+        let tasks = fs::read_dir("/proc/self/task").unwrap();
+        let lists = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default());
+        lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+
+    /// Whatever a service's end leaves for other threads to do is done, and nothing of it is left.
+    fn expect_nothing_left(before: &[String]) {
+        let deadline = Instant::now() + FOR_EVER;
+        while descriptors().len() > before.len() || !children().is_empty() {
+            assert!(Instant::now() < deadline, "{before:?} became {:?}; children {:?}", descriptors(), children());
+            thread::yield_now();
+        }
+    }
+
+    /// Before, while and after it handles each of a thousand requests. The moment is agreed on beside XPC.
+    fn thousand_kills() {
+        let calls = Calls::new();
+        let (connection, interruptions) = connect(SERVICE_NAME);
+        let hold = op("hold").with("calls", calls.name.as_str());
+        // The app's own threads and descriptors are there from the first launch on.
+        pid(&connection);
+        assert_eq!(testing::kill_service(SERVICE_NAME), Ok(true));
+        interruptions.recv_timeout(FOR_EVER).unwrap();
+        let before = descriptors();
+        let mut outcomes = [0, 0];
+        for n in 0..1000_u64 {
+            let request = op("echo").with("n", n);
+            let outcome = match n % 3 {
+                0 => {
+                    // It is in the handler of what came before: the request is in its socket.
+                    connection.send(&hold).unwrap();
+                    let (_stream, service) = calls.next();
+                    let pending = connection.send_with_reply(&request);
+                    kill(service);
+                    wait(pending)
+                }
+                1 => {
+                    let pending = connection.send_with_reply(&hold);
+                    let (_stream, service) = calls.next();
+                    kill(service);
+                    wait(pending)
+                }
+                _ => {
+                    let outcome = connection.send_with_reply_timeout(&request, FOR_EVER);
+                    assert_eq!(testing::kill_service(SERVICE_NAME), Ok(true));
+                    outcome
+                }
+            };
+            match outcome {
+                Ok(reply) => {
+                    assert_eq!((n % 3, reply.uint64("n")), (2, Ok(n)));
+                    outcomes[0] += 1;
+                }
+                Err(error) => {
+                    assert_eq!((n % 3 != 2, error), (true, Error::Interrupted), "request {n}");
+                    outcomes[1] += 1;
+                }
+            }
+            interruptions.recv_timeout(FOR_EVER).expect("each death is told");
+        }
+        assert_eq!(outcomes, [333, 667]);
+        assert!(interruptions.try_recv().is_err(), "and told once");
+        expect_nothing_left(&before);
+    }
+
+    fn hundred_launches() {
+        let (connection, interruptions) = connect(SERVICE_NAME);
+        let mut before = None;
+        for _ in 0..101 {
+            pid(&connection);
+            assert_eq!(testing::kill_service(SERVICE_NAME), Ok(true));
+            interruptions.recv_timeout(FOR_EVER).unwrap();
+            let before = before.get_or_insert_with(descriptors);
+            expect_nothing_left(before);
+        }
+    }
+
+    /// The kernel kills a service when the thread that started it ends: that must not be the one that connected.
+    fn thread_that_connected() {
+        let (connection, interruptions) = thread::spawn(|| {
+            let (connection, interruptions) = connect(SERVICE_NAME);
+            pid(&connection);
+            (connection, interruptions)
+        })
+        .join()
+        .unwrap();
+        let first = pid(&connection);
+        for _ in 0..10 {
+            let connection = connection.clone();
+            assert_eq!(thread::spawn(move || pid(&connection)).join().unwrap(), first);
+        }
+        assert_eq!(pid(&connection), first);
+        assert!(interruptions.try_recv().is_err());
+    }
+
+    /// Has whatever the app starts from now on inherit whatever it has open.
+    fn leak_everything() {
+        for entry in fs::read_dir("/proc/self/fd").unwrap() {
+            let number: i32 = entry.unwrap().file_name().to_str().unwrap().parse().unwrap();
+            // SAFETY: for the length of the call it is borrowed from this process, which has it open; the one that lists the
+            // folder is closed by nobody else meanwhile.
+            let descriptor = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
+            if number > 2 {
+                rustix::io::fcntl_setfd(descriptor, FdFlags::empty()).unwrap();
+            }
+        }
+    }
+
+    /// A helper that inherits the app's sockets, and a second service that does not.
+    fn leaked_to_a_helper() {
+        let calls = Calls::new();
+        let (connection, interruptions) = connect(SERVICE_NAME);
+        let first = pid(&connection);
+        let watched = connect(SERVICE_NAME).0;
+        let watch = op("watch").with("calls", calls.name.as_str());
+        watched.send_with_reply_timeout(&watch, FOR_EVER).unwrap();
+        leak_everything();
+        let mut helper = Command::new("sleep").arg("1000").spawn().unwrap();
+        let (other, _other_interruptions) = connect(OTHER_SERVICE_NAME);
+        let other_pid = pid(&other);
+        // The helper has a copy of this connection; the service hears of its end all the same.
+        watched.cancel();
+        assert_eq!(calls.next().1, first);
+        assert_eq!(pid(&connection), first);
+        // And of the service's death nobody is kept from hearing.
+        kill(first);
+        interruptions.recv_timeout(FOR_EVER).unwrap();
+        assert_ne!(pid(&connection), first);
+        assert_eq!(pid(&other), other_pid);
+        helper.kill().unwrap();
+        helper.wait().unwrap();
+    }
+
+    /// Prints the process ids of the service and of a helper that inherits everything, and waits to be killed.
+    fn hold_with_a_helper() {
+        let service = pid(&connect(SERVICE_NAME).0);
+        leak_everything();
+        let mut helper = Command::new("sleep").arg("1000").stdin(std::process::Stdio::null()).spawn().unwrap();
+        println!("{service} {}", helper.id());
+        helper.wait().unwrap();
+    }
+
+    /// As a line on standard input says.
+    fn end_as_told() {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).unwrap();
+        match line.trim() {
+            "abort" => std::process::abort(),
+            "exec" => panic!("{}", Command::new("sleep").arg("1000").exec()),
+            "exit" => std::process::exit(0),
+            _ => {}
+        }
+    }
+}
