@@ -1,6 +1,7 @@
 //! The tests, one room a family of rules.
 
 mod ending;
+mod endpoints;
 mod flow;
 mod launching;
 mod lifetime;
@@ -28,6 +29,7 @@ pub const RULES: &[(&str, &str)] = &[
         "7",
         "who cancels what: the client is interrupted, the service's peer is invalid, one's own connection is invalid and then silent",
     ),
+    ("8", "a connection made from an endpoint is *invalid* when its listener goes"),
     ("9", "a request that is dropped without a reply interrupts its sender, and the connection stays"),
     ("10", "there is one reply to a message; a message is a dictionary"),
     (
@@ -44,6 +46,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("16", "*termination imminent* goes to accepted peers; the end of the last transaction is the end of the process"),
     ("17", "`xpc_main` never returns; a service that is run by hand says so and aborts"),
     ("18", "a service that ends at once over and over is started less and less often"),
+    ("20", "an endpoint, which only an anonymous listener has, leads there from any process that it was sent to"),
     ("23", "what a service prints, and its panics, can be seen"),
     ("a", "values of every type arrive as they were sent"),
     ("b", "the environment is the service's own: `EnvironmentVariables` and little else"),
@@ -56,7 +59,16 @@ pub const RULES: &[(&str, &str)] = &[
 
 /// All tests.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
-    [launching::CASES, order::CASES, ending::CASES, lifetime::CASES, sessions::CASES, values::CASES, flow::CASES]
-        .into_iter()
-        .flatten()
+    [
+        launching::CASES,
+        order::CASES,
+        ending::CASES,
+        endpoints::CASES,
+        lifetime::CASES,
+        sessions::CASES,
+        values::CASES,
+        flow::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
