@@ -95,7 +95,7 @@ mod transaction;
 
 pub use crate::connection::{Accepted, Connection, Inactive, Named, ReplyFuture, Role};
 pub use crate::error::Error;
-pub use crate::flow::{Budget, SendReady, Suspension};
+pub use crate::flow::{Budget, Queue, SendReady, Suspension};
 pub use crate::message::{Message, Reply};
 pub use crate::outcome::HandlerOutcome;
 pub use crate::service::xpc_main;

@@ -63,7 +63,7 @@ mod transaction;
 #[cfg(target_os = "linux")]
 pub use crate::{
     bundle::BUNDLE_VARIABLE,
-    connection::{Budget, Connection, Event, Handler, Inactive, SendReady, Suspension},
+    connection::{Budget, Connection, Event, Handler, Inactive, Queue, SendReady, Suspension},
     credentials::Credentials,
     error::Error,
     launcher::{DEBUG_VARIABLE, KEPT_VARIABLES},

@@ -10,6 +10,7 @@ use xpc_object::Dictionary;
 use super::block::Block;
 use super::message::Message;
 use super::object::{self, Retained};
+use super::queue::Queue;
 use super::raw::*;
 use super::reply::{ReplyFuture, Slot};
 use super::{AbortOnPanic, lock};
@@ -32,9 +33,10 @@ pub(crate) struct Credentials {
 
 /// A connection that was not activated. libxpc forbids to release one that `xpc_connection_create` made.
 pub(crate) struct Inactive {
-    connection: Option<Retained>,
+    pub(super) connection: Option<Retained>,
     /// `None` for an accepted connection.
     name: Option<Arc<str>>,
+    pub(super) queue: Option<Queue>,
 }
 
 impl Inactive {
@@ -44,11 +46,11 @@ impl Inactive {
         // SAFETY: the name is a C string that is copied; no queue means libdispatch's default one. The result is owned
         // and not null.
         let connection = unsafe { Retained::owned(xpc_connection_create(c_name.as_ptr(), ptr::null_mut())) };
-        Self { connection, name: Some(name.into()) }
+        Self { connection, name: Some(name.into()), queue: None }
     }
 
     pub(super) fn accepted(connection: Retained) -> Self {
-        Self { connection: Some(connection), name: None }
+        Self { connection: Some(connection), name: None, queue: None }
     }
 
     pub(crate) fn credentials(&self) -> Option<Credentials> {
@@ -57,10 +59,10 @@ impl Inactive {
 
     pub(crate) fn activate(mut self, handler: Handler) -> Connection {
         let object = self.connection.take().expect("only `activate` takes it, and consumes self");
-        let name = self.name.take();
+        let (name, queue) = (self.name.take(), self.queue.take());
         let accepted = name.is_none();
         let connection =
-            Connection(Arc::new(Handle { object, name, invalid: OnceLock::new(), context: Mutex::default() }));
+            Connection(Arc::new(Handle { object, name, queue, invalid: OnceLock::new(), context: Mutex::default() }));
         let events = Events {
             handle: Arc::downgrade(&connection.0),
             handler: Mutex::new(Some(handler)),
@@ -100,6 +102,8 @@ pub(crate) struct Connection(pub(super) Arc<Handle>);
 pub(super) struct Handle {
     object: Retained,
     name: Option<Arc<str>>,
+    /// With whose handlers this one's takes turns.
+    queue: Option<Queue>,
     /// Why the connection is over, once it is.
     invalid: OnceLock<Arc<str>>,
     pub(super) context: Mutex<Option<Context>>,
@@ -131,6 +135,15 @@ impl Connection {
 
     pub(super) fn object(&self) -> Retained {
         self.0.object.clone()
+    }
+
+    pub(super) fn queue(&self) -> Option<Queue> {
+        self.0.queue.clone()
+    }
+
+    /// Null where its handlers take turns with nobody else's.
+    pub(super) fn queue_address(&self) -> *const c_void {
+        self.0.queue.as_ref().map_or(ptr::null(), Queue::address)
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -193,7 +206,8 @@ impl Connection {
         message: &Dictionary,
         timeout: Option<Duration>,
     ) -> Result<Message, Error> {
-        if runs(self.as_ptr()) {
+        let queue = self.queue_address();
+        if runs(self.as_ptr()) || (!queue.is_null() && runs(queue)) {
             return Err(Error::WouldDeadlock);
         }
         // A deadline beyond what the clock can express is none.
@@ -274,20 +288,21 @@ fn is_error(object: &Retained, constant: *const xpc_dictionary_s) -> bool {
 }
 
 thread_local! {
-    /// The connections and sessions whose handlers run on this thread.
-    static RUNNING: RefCell<Vec<xpc_connection_t>> = const { RefCell::new(Vec::new()) };
+    /// The connections and sessions whose handlers run on this thread, and their queues.
+    static RUNNING: RefCell<Vec<*const c_void>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Whether a handler of this connection or session runs on this thread.
-pub(super) fn runs(connection: xpc_object_t) -> bool {
-    RUNNING.with_borrow(|running| running.contains(&connection))
+/// Whether a handler of this connection, session or queue runs on this thread.
+pub(super) fn runs<T>(object: *const T) -> bool {
+    RUNNING.with_borrow(|running| running.contains(&object.cast()))
 }
 
-/// Calls what must not wait for this connection or session, which waits for its return.
-pub(super) fn running(connection: xpc_connection_t, call: impl FnOnce()) {
-    RUNNING.with_borrow_mut(|running| running.push(connection));
+/// Calls what must not wait for this connection or session, which waits for its return; nor for its queue, if that is
+/// not null.
+pub(super) fn running(object: xpc_object_t, queue: *const c_void, call: impl FnOnce()) {
+    RUNNING.with_borrow_mut(|running| running.extend([object.cast_const().cast(), queue]));
     call();
-    RUNNING.with_borrow_mut(|running| running.pop());
+    RUNNING.with_borrow_mut(|running| running.truncate(running.len() - 2));
 }
 
 /// What a connection's event handler owns. It must not keep the connection alive, which keeps it alive.
@@ -327,7 +342,7 @@ impl Events {
         let last = matches!(event, Event::Invalid(_));
         let mut handler = lock(&self.handler);
         if let Some(handle) = handler.as_mut() {
-            running(connection.as_ptr(), || handle(connection, event));
+            running(connection.as_ptr(), connection.queue_address(), || handle(connection, event));
         }
         if last {
             // Nothing follows: what the handler holds goes.

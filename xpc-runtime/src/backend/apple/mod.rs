@@ -8,6 +8,7 @@ mod connection;
 mod flow;
 mod message;
 mod object;
+mod queue;
 mod raw;
 mod reply;
 mod service;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     connection::{Connection, Event, Inactive},
     flow::{SendReady, Suspension},
     message::{Message, Reply},
+    queue::Queue,
     reply::ReplyFuture,
     service::run_service,
     session::{Session, SessionEvent},
