@@ -6,6 +6,7 @@
 mod block;
 mod connection;
 mod flow;
+mod listener;
 mod message;
 mod object;
 mod queue;
@@ -22,6 +23,7 @@ pub use self::flow::Budget;
 pub(crate) use self::{
     connection::{Connection, Event, Inactive},
     flow::{SendReady, Suspension},
+    listener::Listener,
     message::{Message, Reply},
     queue::Queue,
     reply::ReplyFuture,
