@@ -32,6 +32,8 @@ mod connection;
 #[cfg(target_os = "linux")]
 mod credentials;
 #[cfg(target_os = "linux")]
+mod endpoint;
+#[cfg(target_os = "linux")]
 mod error;
 #[cfg(target_os = "linux")]
 mod frame;
@@ -65,6 +67,7 @@ pub use crate::{
     bundle::BUNDLE_VARIABLE,
     connection::{Budget, Connection, Event, Handler, Inactive, SendReady, Suspension},
     credentials::Credentials,
+    endpoint::Listener,
     error::Error,
     launcher::{DEBUG_VARIABLE, KEPT_VARIABLES},
     message::{Message, Reply},

@@ -11,11 +11,11 @@ mod tests;
 
 use std::any::Any;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use xpc_object::Dictionary;
+use xpc_object::{Dictionary, Endpoint};
 
 pub(crate) use self::attendant::AbortOnPanic;
 pub(crate) use self::core::Core;
@@ -61,6 +61,16 @@ impl Inactive {
         Self { core: Some(Core::named(name.into(), true)) }
     }
 
+    /// A connection to the listener of this endpoint. Always succeeds: where the listener is gone, the connection is
+    /// invalid after [`activate`](Self::activate); it becomes invalid when the listener goes.
+    pub fn from_endpoint(endpoint: &Endpoint) -> Self {
+        Self { core: Some(Core::by_endpoint(endpoint.clone())) }
+    }
+
+    pub(crate) fn downgrade(&self) -> Option<Weak<Core>> {
+        self.core.as_ref().map(Arc::downgrade)
+    }
+
     pub(crate) fn accepted(core: Arc<Core>) -> Self {
         Self { core: Some(core) }
     }
@@ -77,8 +87,7 @@ impl Inactive {
         }
     }
 
-    /// Starts the connection. An accepted one lives until either side ends it; one made by name lives as long as its
-    /// clones.
+    /// Starts the connection. An accepted one lives until either side ends it; another one lives as long as its clones.
     pub fn activate(mut self, handler: Handler) -> Connection {
         let core = self.core.take().expect("only `activate` takes it, and consumes self");
         let connection = Connection(Arc::new(Handle { core, context: Mutex::default() }));
@@ -164,7 +173,7 @@ impl Connection {
 
     /// Queues a request and returns the future of its reply. Never blocks; errors are the future's.
     pub fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
-        let sent = frame::message(Kind::Request, 0, message).map_err(Error::from).and_then(|frame| {
+        let sent = frame::message(Kind::Request, 0, message).and_then(|frame| {
             let slot = Slot::new();
             self.0.core.push_request(frame, slot.clone(), false, Patience::None).map(|(number, _)| (slot, number))
         });
@@ -242,7 +251,7 @@ impl Future for SendReady {
 
 /// How the core reaches the handle that it must not keep alive.
 #[derive(Default)]
-struct WeakConnection(std::sync::Weak<Handle>);
+struct WeakConnection(Weak<Handle>);
 
 impl WeakConnection {
     fn upgrade(&self) -> Option<Connection> {

@@ -6,6 +6,7 @@
 mod block;
 mod connection;
 mod flow;
+mod listener;
 mod message;
 mod object;
 mod raw;
@@ -21,6 +22,7 @@ pub use self::flow::Budget;
 pub(crate) use self::{
     connection::{Connection, Event, Inactive},
     flow::{SendReady, Suspension},
+    listener::Listener,
     message::{Message, Reply},
     reply::ReplyFuture,
     service::run_service,
