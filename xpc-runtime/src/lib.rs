@@ -96,7 +96,7 @@ mod transaction;
 
 pub use crate::connection::{Accepted, ByEndpoint, Connection, Inactive, Named, ReplyFuture, Role};
 pub use crate::error::Error;
-pub use crate::flow::{Budget, SendReady, Suspension};
+pub use crate::flow::{Budget, Queue, SendReady, Suspension};
 pub use crate::listener::{InactiveListener, Listener};
 pub use crate::message::{Message, Reply};
 pub use crate::outcome::HandlerOutcome;

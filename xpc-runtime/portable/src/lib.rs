@@ -65,7 +65,7 @@ mod transaction;
 #[cfg(target_os = "linux")]
 pub use crate::{
     bundle::BUNDLE_VARIABLE,
-    connection::{Budget, Connection, Event, Handler, Inactive, SendReady, Suspension},
+    connection::{Budget, Connection, Event, Handler, Inactive, Queue, SendReady, Suspension},
     credentials::Credentials,
     endpoint::Listener,
     error::Error,

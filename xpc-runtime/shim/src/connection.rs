@@ -190,6 +190,20 @@ pub extern "C" fn xpc_connection_set_event_handler(object: Lent, handler: LentBl
     }
 }
 
+/// `void xpc_connection_set_target_queue(xpc_connection_t, dispatch_queue_t)`
+///
+/// # Safety
+/// The queue is null, or one of `dispatch_queue_create` that was not released yet.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xpc_connection_set_target_queue(object: Lent, queue: *const portable::Queue) {
+    // SAFETY: by this function's contract.
+    let Some(queue) = (unsafe { queue.as_ref() }) else { misuse!("the shim has no default queue") };
+    match &mut lock(&shared(object, "xpc_connection_set_target_queue").state).inactive {
+        Some(inactive) => inactive.set_target_queue(queue),
+        None => misuse!("xpc_connection_set_target_queue is called after xpc_connection_activate"),
+    }
+}
+
 /// `void xpc_connection_activate(xpc_connection_t)`
 #[unsafe(no_mangle)]
 pub extern "C" fn xpc_connection_activate(object: Lent) {

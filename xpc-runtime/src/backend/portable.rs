@@ -6,7 +6,8 @@ use std::time::Duration;
 use xpc_object::Dictionary;
 pub use xpc_portable::Budget;
 pub(crate) use xpc_portable::{
-    Connection, Event, Inactive, Listener, Message, Reply, ReplyFuture, SendReady, Suspension, Transaction, run_service,
+    Connection, Event, Inactive, Listener, Message, Queue, Reply, ReplyFuture, SendReady, Suspension, Transaction,
+    run_service,
 };
 
 use crate::Error;

@@ -2,9 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use der::oid::ObjectIdentifier;
-
-use super::{DateMatch, EPOCH_2001, Expr, Match, Requirement, TextMatch, text};
+use super::{DateMatch, EPOCH_2001, Expr, Match, Requirement, TextMatch, oid, text};
 use crate::verify::time;
 
 impl Display for Requirement {
@@ -135,9 +133,9 @@ struct Oid<'a>(&'a [u8]);
 
 impl Display for Oid<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match ObjectIdentifier::from_bytes(self.0) {
-            Ok(oid) => oid.fmt(f),
-            Err(_) => {
+        match oid::to_text(self.0) {
+            Some(text) => f.write_str(&text),
+            None => {
                 f.write_str("0x")?;
                 hex(self.0, f)
             }

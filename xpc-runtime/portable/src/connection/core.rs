@@ -21,7 +21,7 @@ use super::end::Outcome;
 use super::outbox::{Barrier, Item, Outbox};
 use super::reader::Reader;
 use super::suspension::Held;
-use super::{Connection, Event, Handler, Inactive, WeakConnection};
+use super::{Connection, Event, Handler, Inactive, Queue, WeakConnection};
 use crate::credentials::{Credentials, receive_message};
 use crate::frame::{self, HELLO, Kind, Outgoing};
 use crate::reactor::{Job, Source, reactor};
@@ -36,6 +36,8 @@ pub(crate) struct Core {
     pub(super) state: Mutex<State>,
     pub(super) reader: Mutex<Reader>,
     pub(super) handler: Mutex<Option<Handler>>,
+    /// With whose handlers this one's takes turns; set before the activation.
+    pub(super) queue: OnceLock<Queue>,
     /// What a test of the user's does to this connection.
     pub(super) faults: OnceLock<Faults>,
 }
@@ -128,6 +130,7 @@ impl Core {
             }),
             reader: Mutex::new(reader),
             handler: Mutex::new(None),
+            queue: OnceLock::new(),
             faults: OnceLock::new(),
         })
     }

@@ -11,6 +11,7 @@ use super::block::Block;
 use super::listener::{Boxed, Peers};
 use super::message::Message;
 use super::object::{self, Retained};
+use super::queue::Queue;
 use super::raw::*;
 use super::reply::{ReplyFuture, Slot};
 use super::{AbortOnPanic, lock};
@@ -35,8 +36,9 @@ pub(crate) struct Credentials {
 
 /// A connection that was not activated. libxpc forbids to release one that `xpc_connection_create` made.
 pub(crate) struct Inactive {
-    connection: Option<Retained>,
+    pub(super) connection: Option<Retained>,
     origin: Origin,
+    pub(super) queue: Option<Queue>,
 }
 
 /// How a connection came to be.
@@ -54,23 +56,23 @@ impl Inactive {
         // SAFETY: the name is a C string that is copied; no queue means libdispatch's default one. The result is owned
         // and not null.
         let connection = unsafe { Retained::owned(xpc_connection_create(c_name.as_ptr(), ptr::null_mut())) };
-        Self { connection, origin: Origin::Named(name.into()) }
+        Self { connection, origin: Origin::Named(name.into()), queue: None }
     }
 
     pub(crate) fn from_endpoint(endpoint: &Endpoint) -> Self {
         let boxed = endpoint.handle::<Boxed>().expect("this backend makes and receives no other endpoints");
         // SAFETY: an endpoint object. The result is owned and not null.
         let connection = unsafe { Retained::owned(xpc_connection_create_from_endpoint(boxed.0.as_ptr())) };
-        Self { connection, origin: Origin::Endpoint }
+        Self { connection, origin: Origin::Endpoint, queue: None }
     }
 
     pub(super) fn accepted(connection: Retained) -> Self {
-        Self { connection: Some(connection), origin: Origin::Accepted(None) }
+        Self { connection: Some(connection), origin: Origin::Accepted(None), queue: None }
     }
 
     /// By a listener that its peers are to end with.
     pub(super) fn accepted_by(connection: Retained, peers: Arc<Peers>) -> Self {
-        Self { connection: Some(connection), origin: Origin::Accepted(Some(peers)) }
+        Self { connection: Some(connection), origin: Origin::Accepted(Some(peers)), queue: None }
     }
 
     pub(crate) fn credentials(&self) -> Option<Credentials> {
@@ -79,6 +81,7 @@ impl Inactive {
 
     pub(crate) fn activate(mut self, handler: Handler) -> Connection {
         let object = self.connection.take().expect("only `activate` takes it, and consumes self");
+        let queue = self.queue.take();
         let (name, accepted, by_endpoint) = match &self.origin {
             Origin::Named(name) => (Some(name.clone()), false, false),
             Origin::Endpoint => (None, false, true),
@@ -88,6 +91,7 @@ impl Inactive {
             object,
             name,
             by_endpoint,
+            queue,
             invalid: OnceLock::new(),
             context: Mutex::default(),
         }));
@@ -135,6 +139,8 @@ pub(crate) struct Connection(pub(super) Arc<Handle>);
 pub(super) struct Handle {
     object: Retained,
     name: Option<Arc<str>>,
+    /// With whose handlers this one's takes turns.
+    queue: Option<Queue>,
     by_endpoint: bool,
     /// Why the connection is over, once it is.
     invalid: OnceLock<Arc<str>>,
@@ -167,6 +173,15 @@ impl Connection {
 
     pub(super) fn object(&self) -> Retained {
         self.0.object.clone()
+    }
+
+    pub(super) fn queue(&self) -> Option<Queue> {
+        self.0.queue.clone()
+    }
+
+    /// Null where its handlers take turns with nobody else's.
+    pub(super) fn queue_address(&self) -> *const c_void {
+        self.0.queue.as_ref().map_or(ptr::null(), Queue::address)
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -229,7 +244,8 @@ impl Connection {
         message: &Dictionary,
         timeout: Option<Duration>,
     ) -> Result<Message, Error> {
-        if runs(self.as_ptr()) {
+        let queue = self.queue_address();
+        if runs(self.as_ptr()) || (!queue.is_null() && runs(queue)) {
             return Err(Error::WouldDeadlock);
         }
         // A deadline beyond what the clock can express is none.
@@ -318,20 +334,21 @@ fn is_error(object: &Retained, constant: *const xpc_dictionary_s) -> bool {
 }
 
 thread_local! {
-    /// The connections and sessions whose handlers run on this thread.
-    static RUNNING: RefCell<Vec<xpc_connection_t>> = const { RefCell::new(Vec::new()) };
+    /// The connections and sessions whose handlers run on this thread, and their queues.
+    static RUNNING: RefCell<Vec<*const c_void>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Whether a handler of this connection or session runs on this thread.
-pub(super) fn runs(connection: xpc_object_t) -> bool {
-    RUNNING.with_borrow(|running| running.contains(&connection))
+/// Whether a handler of this connection, session or queue runs on this thread.
+pub(super) fn runs<T>(object: *const T) -> bool {
+    RUNNING.with_borrow(|running| running.contains(&object.cast()))
 }
 
-/// Calls what must not wait for this connection or session, which waits for its return.
-pub(super) fn running(connection: xpc_connection_t, call: impl FnOnce()) {
-    RUNNING.with_borrow_mut(|running| running.push(connection));
+/// Calls what must not wait for this connection or session, which waits for its return; nor for its queue, if that is
+/// not null.
+pub(super) fn running(object: xpc_object_t, queue: *const c_void, call: impl FnOnce()) {
+    RUNNING.with_borrow_mut(|running| running.extend([object.cast_const().cast(), queue]));
     call();
-    RUNNING.with_borrow_mut(|running| running.pop());
+    RUNNING.with_borrow_mut(|running| running.truncate(running.len() - 2));
 }
 
 /// What a connection's event handler owns. It must not keep the connection alive, which keeps it alive.
@@ -375,7 +392,7 @@ impl Events {
         let last = matches!(event, Event::Invalid(_));
         let mut handler = lock(&self.handler);
         if let Some(handle) = handler.as_mut() {
-            running(connection.as_ptr(), || handle(connection, event));
+            running(connection.as_ptr(), connection.queue_address(), || handle(connection, event));
         }
         if last {
             // Nothing follows: what the handler holds goes.

@@ -9,6 +9,7 @@ mod flow;
 mod listener;
 mod message;
 mod object;
+mod queue;
 mod raw;
 mod reply;
 mod service;
@@ -24,6 +25,7 @@ pub(crate) use self::{
     flow::{SendReady, Suspension},
     listener::Listener,
     message::{Message, Reply},
+    queue::Queue,
     reply::ReplyFuture,
     service::run_service,
     session::{Session, SessionEvent},

@@ -233,7 +233,7 @@ impl Events {
         let Some(session) = self.handle.upgrade().map(Session) else { return };
         let event = event(&session);
         if let Some(handle) = lock(&self.handler).as_mut() {
-            connection::running(session.as_ptr(), || handle(&session, event));
+            connection::running(session.as_ptr(), ptr::null(), || handle(&session, event));
         }
     }
 }

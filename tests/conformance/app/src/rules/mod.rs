@@ -55,6 +55,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("e", "a dropped connection ends when what was sent has left"),
     ("f", "a budget bounds what waits to be sent: past it senders are refused, or wait for room"),
     ("g", "a connection may carry a context"),
+    ("h", "connections may share a queue: of all their handlers one runs at a time"),
 ];
 
 /// All tests.
