@@ -4,12 +4,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use xpc_object::Dictionary;
+use xpc_object::{Dictionary, Endpoint};
 
 use crate::error::neutral;
 use crate::{Error, HandlerOutcome, Message, backend};
 
-/// How a connection came to be: [`Named`] or [`Accepted`].
+/// How a connection came to be: [`Named`], [`ByEndpoint`] or [`Accepted`].
 pub trait Role: sealed::Sealed {}
 
 /// A connection that a client made by name. It survives interruptions.
@@ -18,12 +18,17 @@ pub enum Named {}
 /// A connection that a listener accepted. It is over when its client goes.
 pub enum Accepted {}
 
+/// A connection that a client made from an [`Endpoint`]. It is over when its listener goes.
+pub enum ByEndpoint {}
+
 impl Role for Named {}
+impl Role for ByEndpoint {}
 impl Role for Accepted {}
 
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Named {}
+    impl Sealed for super::ByEndpoint {}
     impl Sealed for super::Accepted {}
 }
 
@@ -79,8 +84,8 @@ impl<R: Role> Inactive<R> {
 
     /// Starts the connection.
     ///
-    /// An accepted connection lives until either side ends it, whether or not the returned value is kept; one made by
-    /// name lives as long as a clone of it.
+    /// An accepted connection lives until either side ends it, whether or not the returned value is kept; another one
+    /// lives as long as a clone of it.
     #[doc(alias = "xpc_connection_activate")]
     #[doc(alias = "xpc_connection_resume")]
     pub fn activate(self) -> Connection {
@@ -161,7 +166,7 @@ impl Inactive<Accepted> {
 
 /// An active connection. Clones are the same connection; they are cheap.
 ///
-/// When the last clone of a connection made by name is dropped, it ends once its queued messages have left. A reply
+/// When the last clone of a connection that was not accepted is dropped, it ends once its queued messages have left. A reply
 /// future counts as a clone. Dropping a connection inside its own handler is fine.
 #[doc(alias = "xpc_connection_t")]
 #[derive(Clone)]
@@ -175,6 +180,16 @@ impl Connection {
     #[doc(alias = "xpc_connection_create")]
     pub fn service(name: &str) -> Inactive<Named> {
         Inactive::new(backend::Inactive::service(name))
+    }
+
+    /// A connection to the anonymous listener that the endpoint leads to.
+    ///
+    /// Always succeeds. It connects when it is activated, before any message; it is never interrupted, and becomes
+    /// invalid when the listener ends, its process included, or rejects it. Where the listener is gone already, that is
+    /// after [`Inactive::activate`].
+    #[doc(alias = "xpc_connection_create_from_endpoint")]
+    pub fn from_endpoint(endpoint: &Endpoint) -> Inactive<ByEndpoint> {
+        Inactive::new(backend::Inactive::from_endpoint(endpoint))
     }
 
     /// Queues a message that awaits no reply. Never blocks.
@@ -256,9 +271,15 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// The reply to a request, once it arrives. It keeps its connection alive; dropping it discards this reply only.
+/// The reply to a request, once it arrives. It keeps its connection or session alive; dropping it discards this reply only.
 #[must_use = "a dropped future discards the reply: use `send` for a message that needs none"]
 pub struct ReplyFuture(backend::ReplyFuture);
+
+impl ReplyFuture {
+    pub(crate) fn new(future: backend::ReplyFuture) -> Self {
+        Self(future)
+    }
+}
 
 impl Future for ReplyFuture {
     type Output = Result<Message, Error>;

@@ -21,6 +21,43 @@ impl<R: Role> Inactive<R> {
     }
 }
 
+/// Handlers of the connections that share one run one at a time, and in the order in which their events came up; so that
+/// they can share what is theirs without a lock of their own. Clones are the same queue.
+#[doc(alias = "dispatch_queue_t")]
+#[derive(Clone)]
+pub struct Queue(backend::Queue);
+
+impl Queue {
+    /// A new queue; the label is for people and debuggers.
+    #[doc(alias = "dispatch_queue_create")]
+    pub fn serial(label: &str) -> Self {
+        Self(backend::Queue::serial(label))
+    }
+
+    /// The label.
+    #[doc(alias = "dispatch_queue_get_label")]
+    pub fn label(&self) -> &str {
+        self.0.label()
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("label", &self.label()).finish_non_exhaustive()
+    }
+}
+
+impl<R: Role> Inactive<R> {
+    /// Has the connection's handlers take turns with those of all other connections of this queue. While one waits for
+    /// its turn, its connection receives nothing. A blocking request on any of them inside a handler of any of them
+    /// fails with [`Error::WouldDeadlock`].
+    #[doc(alias = "xpc_connection_set_target_queue")]
+    pub fn target_queue(mut self, queue: &Queue) -> Self {
+        self.connection.set_target_queue(&queue.0);
+        self
+    }
+}
+
 impl Connection {
     /// As [`send`](Self::send), but waits while the budget is used up.
     ///

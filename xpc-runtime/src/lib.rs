@@ -86,23 +86,27 @@ mod backend;
 mod connection;
 mod error;
 mod flow;
+mod listener;
 mod message;
 mod outcome;
 mod service;
+mod session;
 pub mod testing;
 mod transaction;
 
-pub use crate::connection::{Accepted, Connection, Inactive, Named, ReplyFuture, Role};
+pub use crate::connection::{Accepted, ByEndpoint, Connection, Inactive, Named, ReplyFuture, Role};
 pub use crate::error::Error;
-pub use crate::flow::{Budget, SendReady, Suspension};
+pub use crate::flow::{Budget, Queue, SendReady, Suspension};
+pub use crate::listener::{InactiveListener, Listener};
 pub use crate::message::{Message, Reply};
 pub use crate::outcome::HandlerOutcome;
 pub use crate::service::xpc_main;
+pub use crate::session::{InactiveSession, Session};
 pub use crate::transaction::Transaction;
 pub use xpc_object::{
     Array, Bytes, Date, Dictionary, EncodeError, Endpoint, ErrorValue, Fd, Mapping, Object, OutOfBounds, SharedMemory,
     Type, Uuid, ValueError, array, dictionary,
 };
 #[cfg(feature = "serde")]
-pub use xpc_object::{DecodeError, from_dictionary, to_dictionary};
+pub use xpc_object::{DecodeError, Misfit, from_dictionary, to_dictionary};
 pub use xpc_runtime_macros::service_name;

@@ -5,7 +5,7 @@ use crate::env::{Outcome, command, root, run as execute, target};
 type Build = fn() -> Outcome;
 
 /// A benchmark's name, which its program has too, and what builds it.
-const ALL: [(&str, Build); 2] = [("signing", signing), ("runtime", runtime)];
+const ALL: [(&str, Build); 3] = [("signing", signing), ("runtime", runtime), ("codec", codec)];
 
 /// Builds and runs the benchmark named, or all; further words choose among its cases.
 pub fn run(words: &[&str]) -> Outcome {
@@ -31,6 +31,10 @@ fn runtime() -> Outcome {
         return Err("the portable backend, which this measures, is Linux's".to_owned());
     }
     build(&[], "benches/runtime/Cargo.toml")
+}
+
+fn codec() -> Outcome {
+    build(&[], "benches/codec/Cargo.toml")
 }
 
 fn build(args: &[&str], manifest: &str) -> Outcome {

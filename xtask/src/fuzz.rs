@@ -7,7 +7,7 @@ use crate::env::{Outcome, command, host, root, run as execute, run_showing, targ
 use crate::stages::nightly;
 
 /// How long the stage of the tests gives each target.
-const STAGE_SECONDS: u32 = 20;
+const STAGE_SECONDS: u32 = 10;
 
 /// What cargo-fuzz passes: coverage that libFuzzer reads, comparisons that it learns from, and AddressSanitizer.
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

@@ -16,7 +16,7 @@ cargo xtask test [STAGE…]  set up what the tests need and run all of them, or 
 cargo xtask bench [NAME…]  measure against peers, in an optimised build
 cargo xtask docs           write the parts of the documentation that follow from the code
 cargo xtask fuzz [TARGET] [SECONDS]
-                           search for inputs that break a parser, 20 seconds a target if not told otherwise
+                           search for inputs that break a parser, 10 seconds a target if not told otherwise
 cargo xtask setup          only set up what the tests need, in target/xtask
 
 Stages: ";

@@ -146,3 +146,20 @@ pub fn verify_code(path: &Utf8Path, data: &[u8], requirement: Option<&Requiremen
     }
     report
 }
+
+/// What only the fuzz targets may reach: readers that stand behind the checks of whoever calls them.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use super::{cms, requirement};
+    use crate::macho::CodeDirectory;
+
+    /// Reads a CMS signature over `directories`, and its chain.
+    pub fn cms(bytes: &[u8], directories: &[(&CodeDirectory, &[u8])]) {
+        let _ = cms::read(bytes, directories);
+    }
+
+    /// Reads the requirements of a signature, and gives each as text.
+    pub fn requirements(blob: &[u8]) -> Vec<String> {
+        requirement::read_set(blob).unwrap_or_default().iter().map(|(_, requirement)| requirement.to_string()).collect()
+    }
+}

@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
         if input.len() > MAX_MESSAGE_BYTES {
             return Err(DecodeError::TooLarge);
         }
-        Ok(Self { input, owner: None, offset: 0, values: 0, lossy: false, attachments: None, attached: 0 })
+        Ok(Self { input, owner: None, offset: 0, values: 1, lossy: false, attachments: None, attached: 0 })
     }
 
     pub(crate) fn header(&mut self) -> Result<Flavour, DecodeError> {
@@ -90,30 +90,38 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.input.get(self.offset..).unwrap_or_default()
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
+    #[inline]
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
         let rest = self.rest();
-        let taken = rest
-            .get(..length)
-            .ok_or_else(|| DecodeError::Truncated { offset: self.offset, needed: length.saturating_sub(rest.len()) })?;
+        let taken = rest.get(..length).ok_or_else(|| self.truncated(length))?;
         self.offset += length;
         Ok(taken)
     }
 
+    #[cold]
+    fn truncated(&self, wanted: usize) -> DecodeError {
+        DecodeError::Truncated { offset: self.offset, needed: wanted.saturating_sub(self.rest().len()) }
+    }
+
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.take(N)?);
+        let array = *self.rest().first_chunk().ok_or_else(|| self.truncated(N))?;
+        self.offset += N;
         Ok(array)
     }
 
+    #[inline]
     pub(crate) fn u32(&mut self) -> Result<u32, DecodeError> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
     /// A 32-bit length or count. `usize` has at least 32 bits wherever this crate builds.
+    #[inline]
     fn length(&mut self) -> Result<usize, DecodeError> {
         usize::try_from(self.u32()?).map_err(|_| DecodeError::TooLarge)
     }
@@ -125,12 +133,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The tag that the next value starts with. The value counts from here on.
+    /// The tag that the next value starts with.
+    #[inline]
     pub(crate) fn tag(&mut self) -> Result<u32, DecodeError> {
-        self.values += 1;
-        if self.values > MAX_VALUES {
-            return Err(DecodeError::TooManyValues);
-        }
         self.u32()
     }
 
@@ -197,6 +202,7 @@ impl<'a> Reader<'a> {
         value.ok_or(DecodeError::BadAttachment { offset })
     }
 
+    #[inline]
     pub(crate) fn data(&mut self) -> Result<&'a [u8], DecodeError> {
         let length = self.length()?;
         let bytes = self.take(length)?;
@@ -205,18 +211,20 @@ impl<'a> Reader<'a> {
     }
 
     /// The bytes of a string, and where they start.
+    #[inline]
     pub(crate) fn string_bytes(&mut self) -> Result<(&'a [u8], usize), DecodeError> {
         let offset = self.offset.saturating_add(4);
         match self.data()?.split_last() {
-            Some((0, text)) if !text.contains(&0) => Ok((text, offset)),
+            Some((0, text)) if !wire::has_nul(text) => Ok((text, offset)),
             _ => Err(DecodeError::BadString { offset }),
         }
     }
 
     /// The bytes of a key, and where they start. A key has no length of its own: it ends at its NUL.
+    #[inline]
     pub(crate) fn key_bytes(&mut self) -> Result<(&'a [u8], usize), DecodeError> {
         let offset = self.offset;
-        let end = self.rest().iter().position(|byte| *byte == 0).ok_or(DecodeError::BadString { offset })?;
+        let end = wire::first_nul(self.rest()).ok_or(DecodeError::BadString { offset })?;
         let text = self.take(end)?;
         self.take(1 + padding(end + 1))?;
         Ok((text, offset))
@@ -245,6 +253,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads size and count.
+    #[inline]
     pub(crate) fn open(&mut self, depth: usize) -> Result<Container, DecodeError> {
         if depth > MAX_DEPTH {
             return Err(DecodeError::TooDeep);
@@ -262,13 +271,16 @@ impl<'a> Reader<'a> {
         if size < 4 || count > (size - 4) / 4 {
             return Err(DecodeError::BadSize { offset });
         }
-        if count > MAX_VALUES - self.values {
+        // The values of a container are counted when it opens: reading one needs to count no more.
+        self.values = self.values.saturating_add(count);
+        if self.values > MAX_VALUES {
             return Err(DecodeError::TooManyValues);
         }
         Ok(Container { offset, end: start + size, count })
     }
 
     /// The values must have filled the size exactly.
+    #[inline]
     pub(crate) fn close(&self, container: &Container) -> Result<(), DecodeError> {
         if self.offset == container.end { Ok(()) } else { Err(DecodeError::BadSize { offset: container.offset }) }
     }

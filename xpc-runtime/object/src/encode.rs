@@ -115,7 +115,8 @@ impl Encoder<'_> {
         let number = attachments.len();
         attachments.push(attachment());
         self.tag(tag);
-        self.length(number)
+        self.buffer.extend_from_slice(&length(number)?);
+        Ok(())
     }
 
     fn dictionary(&mut self, dictionary: &Dictionary, depth: usize) -> Result<(), EncodeError> {
@@ -127,79 +128,97 @@ impl Encoder<'_> {
         self.close(size)
     }
 
+    #[inline]
     pub(crate) fn data(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        self.tag(wire::DATA);
-        self.length(bytes.len())?;
+        self.fixed(wire::DATA, &length(bytes.len())?);
         self.padded(bytes, 0)
     }
 
+    #[inline]
     pub(crate) fn string(&mut self, text: &str) -> Result<(), EncodeError> {
-        if text.as_bytes().contains(&0) {
-            return Err(EncodeError::NulInString(text.to_owned()));
-        }
-        self.tag(wire::STRING);
-        self.length(text.len().saturating_add(1))?;
-        self.padded(text.as_bytes(), 1)
+        self.fixed(wire::STRING, &length(text.len().saturating_add(1))?);
+        if self.terminated(text)? { Ok(()) } else { Err(EncodeError::NulInString(text.to_owned())) }
     }
 
+    #[inline(always)]
     pub(crate) fn key(&mut self, key: &str) -> Result<(), EncodeError> {
-        if key.as_bytes().contains(&0) {
-            return Err(EncodeError::NulInKey(key.to_owned()));
-        }
-        self.padded(key.as_bytes(), 1)
+        if self.terminated(key)? { Ok(()) } else { Err(nul_in_key(key)) }
     }
 
+    /// Writes text with its NUL; the answer is whether it has no other.
+    #[inline(always)]
+    fn terminated(&mut self, text: &str) -> Result<bool, EncodeError> {
+        self.padded(text.as_bytes(), 1)?;
+        Ok(!wire::has_nul(text.as_bytes()))
+    }
+
+    #[inline]
     pub(crate) fn count_value(&mut self) -> Result<(), EncodeError> {
         self.values += 1;
         if self.values > MAX_VALUES { Err(EncodeError::TooManyValues) } else { self.check_size(0) }
     }
 
     /// Fails before anything larger than the limit is allocated.
+    #[inline(always)]
     fn check_size(&self, more: usize) -> Result<(), EncodeError> {
         let used = self.buffer.len() - self.start;
         if more > MAX_MESSAGE_BYTES.saturating_sub(used) { Err(EncodeError::TooLarge) } else { Ok(()) }
     }
 
+    #[inline]
     pub(crate) fn tag(&mut self, tag: u32) {
         self.buffer.extend_from_slice(&tag.to_le_bytes());
     }
 
-    pub(crate) fn fixed(&mut self, tag: u32, body: &[u8]) {
+    #[inline]
+    pub(crate) fn fixed<const N: usize>(&mut self, tag: u32, body: &[u8; N]) {
+        self.buffer.reserve(4 + N);
         self.tag(tag);
         self.buffer.extend_from_slice(body);
     }
 
-    fn length(&mut self, length: usize) -> Result<(), EncodeError> {
-        let length = u32::try_from(length).map_err(|_| EncodeError::TooLarge)?;
-        self.buffer.extend_from_slice(&length.to_le_bytes());
-        Ok(())
-    }
-
     /// Bytes, `nul` (0 or 1) terminators, and zeros up to a multiple of four.
+    #[inline(always)]
     fn padded(&mut self, bytes: &[u8], nul: usize) -> Result<(), EncodeError> {
         let zeros = nul + padding(bytes.len() + nul);
         self.check_size(bytes.len().saturating_add(zeros))?;
+        self.buffer.reserve(bytes.len() + 4);
         self.buffer.extend_from_slice(bytes);
-        self.buffer.extend_from_slice(&[0; 4][..zeros]);
+        // Four zeros, and back: one store, where as many as are needed would be a call.
+        let end = self.buffer.len() + zeros;
+        self.buffer.extend_from_slice(&[0; 4]);
+        self.buffer.truncate(end);
         Ok(())
     }
 
     /// Starts a container; the returned offset is where its size goes once it is known.
+    #[inline]
     pub(crate) fn open(&mut self, tag: u32, count: usize, depth: usize) -> Result<usize, EncodeError> {
         if depth > MAX_DEPTH {
             return Err(EncodeError::TooDeep);
         }
         self.tag(tag);
         let size = self.buffer.len();
-        self.length(0)?;
-        self.length(count)?;
+        let [a, b, c, d] = length(count)?;
+        self.buffer.extend_from_slice(&[0, 0, 0, 0, a, b, c, d]);
         Ok(size)
     }
 
+    #[inline]
     pub(crate) fn close(&mut self, size: usize) -> Result<(), EncodeError> {
         self.check_size(0)?;
         let bytes = u32::try_from(self.buffer.len() - size - 4).map_err(|_| EncodeError::TooLarge)?;
         self.buffer[size..size + 4].copy_from_slice(&bytes.to_le_bytes());
         Ok(())
     }
+}
+
+#[inline]
+fn length(length: usize) -> Result<[u8; 4], EncodeError> {
+    u32::try_from(length).map(u32::to_le_bytes).map_err(|_| EncodeError::TooLarge)
+}
+
+#[cold]
+fn nul_in_key(key: &str) -> EncodeError {
+    EncodeError::NulInKey(key.to_owned())
 }

@@ -120,13 +120,8 @@ pub enum DecodeError {
     NotADictionary,
     /// The message is well-formed, but not what the type that is read expects.
     #[cfg(feature = "serde")]
-    #[error("the message{}{path}{} does not fit the type that is read: {reason}", if path.is_empty() { "" } else { " at `" }, if path.is_empty() { "" } else { "`" })]
-    Deserialize {
-        /// Keys and positions that lead to the value, as in `jobs[3].name`; empty for the message itself.
-        path: String,
-        /// What was expected, and what is there.
-        reason: String,
-    },
+    #[error(transparent)]
+    Deserialize(Box<Misfit>),
     /// Bytes follow the value.
     #[error("{0} bytes follow the value")]
     TrailingBytes(usize),
@@ -139,4 +134,23 @@ pub enum DecodeError {
     /// More bytes than [`MAX_MESSAGE_BYTES`](crate::limits::MAX_MESSAGE_BYTES).
     #[error("the message is larger than {} bytes", crate::limits::MAX_MESSAGE_BYTES)]
     TooLarge,
+}
+
+/// What a type that is read does not take. Boxed in its error: results are passed up through every level of a type, and
+/// should be small.
+#[cfg(feature = "serde")]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the message{} does not fit the type that is read: {reason}", self.place())]
+pub struct Misfit {
+    /// Keys and positions that lead to the value, as in `jobs[3].name`; empty for the message itself.
+    pub path: String,
+    /// What was expected, and what is there.
+    pub reason: String,
+}
+
+#[cfg(feature = "serde")]
+impl Misfit {
+    fn place(&self) -> String {
+        if self.path.is_empty() { String::new() } else { format!(" at `{}`", self.path) }
+    }
 }

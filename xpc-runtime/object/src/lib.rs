@@ -55,6 +55,8 @@ pub use bytes::Bytes;
 pub use decode::{decode_message, decode_message_lossy, decode_message_with_attachments, decode_value};
 pub use dictionary::Dictionary;
 pub use encode::{encode_message, encode_message_after, encode_message_with_attachments, encode_value};
+#[cfg(feature = "serde")]
+pub use error::Misfit;
 pub use error::{DecodeError, EncodeError, ValueError};
 pub use memory::*;
 pub use scalar::{Date, ParseUuidError, Uuid};

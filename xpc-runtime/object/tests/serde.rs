@@ -254,6 +254,8 @@ fn data_is_read_as_bytes_and_as_a_sequence() {
     assert_eq!(read::<Vec<u8>>(b"ab".as_slice()), Ok(b"ab".to_vec()));
     assert_eq!(read::<Bytes>(b"ab".as_slice()), Ok(Bytes::from_static(b"ab")));
     assert!(refused::<[u8; 1]>(b"ab".as_slice()).contains("length"));
+    let error = refused::<[u8; 1]>(array![1_u64, 2_u64]);
+    assert!(error.contains("invalid length 2, expected 1 fewer"), "{error}");
     let large = Bytes::from(vec![0; limits::MAX_VALUES + 1]);
     assert_eq!(read::<Vec<u8>>(large.clone()), Err(DecodeError::TooManyValues));
     assert_eq!(read::<Bytes>(large.clone()), Ok(large));
@@ -374,4 +376,18 @@ fn what_travels_beside_the_bytes_can_be_named_and_ignored() {
     let error = from_message::<One<u8>>(&input).unwrap_err().to_string();
     assert!(error.contains("fd, expected u8"), "{error}");
     assert!(sent(Object::Foreign(Type::Fd)).is_err());
+}
+
+#[test]
+fn a_key_is_not_taken_for_one_that_it_begins_with() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Two {
+        a: u8,
+        #[serde(default)]
+        abcd: u8,
+    }
+    let read = |message: Dictionary| from_message::<Two>(&encode_message(&message, Flavour::Mach).unwrap());
+    assert_eq!(read(dictionary! { "a" => 1_u64, "abcd" => 2_u64 }), Ok(Two { a: 1, abcd: 2 }));
+    assert_eq!(read(dictionary! { "a" => 1_u64, "abcde" => 2_u64 }), Ok(Two { a: 1, abcd: 0 }));
+    assert!(read(dictionary! { "abcd" => 2_u64 }).unwrap_err().to_string().contains("missing field `a`"));
 }

@@ -12,10 +12,13 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustix::io::Errno;
 use xpc_object::{
     Attachment, Dictionary, EncodeError, Fd, Flavour, Memfd, Type, Wanted, decode_message_with_attachments,
     encode_message_with_attachments, limits,
 };
+
+use crate::{Error, endpoint};
 
 pub(crate) const HEADER_BYTES: usize = 16;
 /// Version 1 of this framing, the only payload of a hello.
@@ -111,20 +114,23 @@ fn attachment(wanted: Wanted, descriptor: OwnedFd) -> Option<Attachment> {
         Wanted::SharedMemory { len } => {
             Memfd::received(descriptor, len).ok().map(|memfd| Attachment::SharedMemory(memfd.into()))
         }
-        // No listener of this version makes any.
-        Wanted::Endpoint { .. } => None,
+        Wanted::Endpoint { id } => endpoint::received(descriptor, id).map(Attachment::Endpoint),
     }
 }
 
 /// The descriptor that stands for a value at the receiver's.
-fn descriptor(attachment: Attachment) -> Result<Fd, EncodeError> {
+fn descriptor(attachment: Attachment) -> Result<Fd, Error> {
     match attachment {
         Attachment::Fd(fd) => Ok(fd),
         Attachment::SharedMemory(memory) => memory
             .handle::<Memfd>()
             .map(|memfd| memfd.file().clone())
-            .ok_or(EncodeError::Unsendable(Type::SharedMemory)),
-        Attachment::Endpoint(_) => Err(EncodeError::Unsendable(Type::Endpoint)),
+            .ok_or(EncodeError::Unsendable(Type::SharedMemory).into()),
+        Attachment::Endpoint(endpoint) => endpoint::hand_over(&endpoint).map_err(|error| match error {
+            Errno::OPNOTSUPP => EncodeError::Unsendable(Type::Endpoint).into(),
+            // The listener is behind, or the kernel has no room: as with other messages, later there may be some.
+            _ => Error::Full,
+        }),
     }
 }
 
@@ -136,7 +142,7 @@ pub(crate) fn control(kind: Kind, number: u64, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A frame that carries a message.
-pub(crate) fn message(kind: Kind, number: u64, message: &Dictionary) -> Result<Outgoing, EncodeError> {
+pub(crate) fn message(kind: Kind, number: u64, message: &Dictionary) -> Result<Outgoing, Error> {
     let mut frame = Vec::with_capacity(256);
     frame.extend_from_slice(&header(kind, number));
     let mut attachments = Vec::new();

@@ -153,7 +153,7 @@ fn whoever_never_reads_is_cut_off_by_its_end_alone() {
 
 #[test]
 fn nonsense_on_a_bootstrap_socket_is_dropped() {
-    let (ours, theirs) = socket::bootstrap_pair().unwrap();
+    let (ours, theirs) = socket::packet_pair().unwrap();
     let (_kept, passed) = socket::connection_pair().unwrap();
     let mut sent = 0;
     for bytes in [&b"\xff"[..], b"\x02", b"\x02\xff\xfe", &[2; 5000], b"name"] {

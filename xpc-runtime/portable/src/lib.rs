@@ -32,6 +32,8 @@ mod connection;
 #[cfg(target_os = "linux")]
 mod credentials;
 #[cfg(target_os = "linux")]
+mod endpoint;
+#[cfg(target_os = "linux")]
 mod error;
 #[cfg(target_os = "linux")]
 mod frame;
@@ -63,8 +65,9 @@ mod transaction;
 #[cfg(target_os = "linux")]
 pub use crate::{
     bundle::BUNDLE_VARIABLE,
-    connection::{Budget, Connection, Event, Handler, Inactive, SendReady, Suspension},
+    connection::{Budget, Connection, Event, Handler, Inactive, Queue, SendReady, Suspension},
     credentials::Credentials,
+    endpoint::Listener,
     error::Error,
     launcher::{DEBUG_VARIABLE, KEPT_VARIABLES},
     message::{Message, Reply},

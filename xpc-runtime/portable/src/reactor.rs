@@ -14,6 +14,7 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::{Errno, read, write};
 
 use crate::connection::{AbortOnPanic, Core};
+use crate::endpoint::Rendezvous;
 use crate::service::Acceptor;
 use crate::{lock, settings};
 
@@ -31,9 +32,11 @@ pub(crate) enum Job {
     Run(Box<dyn FnOnce() + Send>),
 }
 
+#[derive(Clone)]
 pub(crate) enum Source {
     Connection(Arc<Core>),
     Acceptor(Arc<Acceptor>),
+    Rendezvous(Arc<Rendezvous>),
 }
 
 pub(crate) struct Reactor {
@@ -117,9 +120,19 @@ impl Reactor {
         let sources = lock(&self.sources);
         let connections = sources.values().filter_map(|source| match source {
             Source::Connection(core) => Some(core.clone()),
-            Source::Acceptor(_) => None,
+            Source::Acceptor(_) | Source::Rendezvous(_) => None,
         });
         connections.collect()
+    }
+
+    /// Nothing is at work here, and, where `received` says so, nothing has arrived either.
+    pub(crate) fn is_quiet(&self, received: bool) -> bool {
+        let sources: Vec<_> = lock(&self.sources).values().cloned().collect();
+        sources.iter().all(|source| match source {
+            Source::Connection(core) => core.is_quiet(received),
+            Source::Rendezvous(rendezvous) => rendezvous.is_quiet(received),
+            Source::Acceptor(_) => true,
+        })
     }
 
     /// Has a thread do this.
@@ -199,17 +212,15 @@ impl Reactor {
             }
             return;
         }
-        let (connection, acceptor) = match lock(&self.sources).get(&token) {
-            Some(Source::Connection(core)) => (Some(core.clone()), None),
-            Some(Source::Acceptor(acceptor)) => (None, Some(acceptor.clone())),
+        let source = lock(&self.sources).get(&token).cloned();
+        match source {
+            Some(Source::Connection(core)) => {
+                core.ready(token, flags.contains(epoll::EventFlags::OUT), flags.intersects(!epoll::EventFlags::OUT));
+            }
+            Some(Source::Acceptor(acceptor)) => acceptor.ready(token),
+            Some(Source::Rendezvous(rendezvous)) => rendezvous.ready(),
             // Removed since the event was taken.
-            None => (None, None),
-        };
-        if let Some(core) = connection {
-            core.ready(token, flags.contains(epoll::EventFlags::OUT), flags.intersects(!epoll::EventFlags::OUT));
-        }
-        if let Some(acceptor) = acceptor {
-            acceptor.ready(token);
+            None => {}
         }
     }
 }

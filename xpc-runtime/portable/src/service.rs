@@ -90,7 +90,7 @@ impl Acceptor {
     fn say_whether_idle(&self, question: &[u8]) {
         let idle = bootstrap::time(question).unwrap_or(Duration::MAX);
         let frozen = transaction::freeze(idle).and_then(|frozen| {
-            let quiet = reactor().connections().iter().all(|connection| connection.is_quiet(true));
+            let quiet = reactor().is_quiet(true);
             if quiet { Ok(frozen) } else { Err(idle) }
         });
         match frozen {

@@ -30,8 +30,8 @@ pub(crate) fn stop_credentials(socket: impl AsFd) {
     let _ = sockopt::set_socket_passcred(socket, false);
 }
 
-/// The bootstrap socket between the launcher and one service.
-pub(crate) fn bootstrap_pair() -> Result<(OwnedFd, OwnedFd)> {
+/// Both ends of what carries packets: the bootstrap socket between the launcher and one service, and a rendezvous.
+pub(crate) fn packet_pair() -> Result<(OwnedFd, OwnedFd)> {
     net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
 }
 

@@ -64,7 +64,7 @@ fn end(bootstrap: &OwnedFd) -> ! {
     loop {
         transaction::wait_until_none_is_open();
         // Replies that a full socket holds up leave first, and who is to be told of the end has been.
-        if reactor().connections().iter().all(|connection| connection.is_quiet(false)) {
+        if reactor().is_quiet(false) {
             service::exit_now()
         }
         thread::sleep(settings::RETRY.get());

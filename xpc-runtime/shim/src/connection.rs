@@ -30,8 +30,9 @@ pub struct Connection {
 struct Shared {
     /// The object that this is in.
     this: Weak,
-    /// `None` for an accepted connection.
+    /// `None` for a connection that was not made by name.
     name: Option<CString>,
+    accepted: bool,
     state: Mutex<State>,
     handler: Mutex<Option<Block>>,
     context: AtomicPtr<c_void>,
@@ -45,13 +46,30 @@ struct State {
     inactive: Option<portable::Inactive>,
     active: Option<portable::Connection>,
     suspensions: Vec<portable::Suspension>,
+    /// An anonymous listener.
+    listener: Listening,
+}
+
+#[derive(Default)]
+enum Listening {
+    /// It is a connection.
+    #[default]
+    Never,
+    Inactive,
+    Active(portable::Listener, Arc<Block>),
+    Cancelled,
 }
 
 fn object(name: Option<CString>, inactive: portable::Inactive) -> Ref {
+    with_state(name, false, State { inactive: Some(inactive), ..State::default() })
+}
+
+fn with_state(name: Option<CString>, accepted: bool, state: State) -> Ref {
     let shared = Arc::new(Shared {
         this: Weak::default(),
         name,
-        state: Mutex::new(State { inactive: Some(inactive), ..State::default() }),
+        accepted,
+        state: Mutex::new(state),
         handler: Mutex::new(None),
         context: AtomicPtr::default(),
         finalizer: Mutex::new(None),
@@ -64,7 +82,7 @@ fn object(name: Option<CString>, inactive: portable::Inactive) -> Ref {
 
 /// A client's connection, for the handler of `xpc_main`.
 pub fn accepted(peer: portable::Inactive) -> Ref {
-    object(None, peer)
+    with_state(None, true, State { inactive: Some(peer), ..State::default() })
 }
 
 /// The handler has returned.
@@ -77,10 +95,11 @@ pub fn handled(object: &Ref) {
 
 impl Connection {
     pub fn may_go(&self) {
-        if lock(&self.shared.state).inactive.is_some() {
+        let state = lock(&self.shared.state);
+        if state.inactive.is_some() || matches!(state.listener, Listening::Inactive) {
             misuse!("a connection is released that was never activated");
         }
-        if !lock(&self.shared.state).suspensions.is_empty() {
+        if !state.suspensions.is_empty() {
             misuse!("a connection is released while it is suspended");
         }
     }
@@ -94,8 +113,8 @@ impl Drop for Connection {
             unsafe { finalizer(self.shared.context.load(Ordering::Acquire)) };
         }
         // The transport's connection ends when what was sent has left.
-        let active = lock(&self.shared.state).active.take();
-        drop(active);
+        let state = std::mem::take(&mut *lock(&self.shared.state));
+        drop(state);
     }
 }
 
@@ -134,11 +153,31 @@ fn error(error: &Error, connection: &Object) -> &'static Object {
 /// `xpc_connection_t xpc_connection_create(const char *, dispatch_queue_t)`
 #[unsafe(no_mangle)]
 pub extern "C" fn xpc_connection_create(name: Text, queue: *mut c_void) -> *mut Object {
-    let Some(name) = name.get() else { misuse!("the shim has no anonymous listeners yet") };
     if !queue.is_null() {
         misuse!("the shim has no target queues yet");
     }
+    let Some(name) = name.get() else {
+        return with_state(None, false, State { listener: Listening::Inactive, ..State::default() }).into_owned();
+    };
     object(Some(name.to_owned()), portable::Inactive::service(&name.to_string_lossy())).into_owned()
+}
+
+/// `xpc_endpoint_t xpc_endpoint_create(xpc_connection_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_endpoint_create(object: Lent) -> *mut Object {
+    match &lock(&shared(object, "xpc_endpoint_create").state).listener {
+        Listening::Active(listener, _) => Ref::new(Value::Endpoint(listener.endpoint())).into_owned(),
+        _ => misuse!("an endpoint is made from what is no active anonymous listener"),
+    }
+}
+
+/// `xpc_connection_t xpc_connection_create_from_endpoint(xpc_endpoint_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_create_from_endpoint(endpoint: Lent) -> *mut Object {
+    match endpoint.value() {
+        Value::Endpoint(endpoint) => object(None, portable::Inactive::from_endpoint(endpoint)).into_owned(),
+        other => misuse!("xpc_connection_create_from_endpoint is called for a {}", other.name()),
+    }
 }
 
 /// `void xpc_connection_set_event_handler(xpc_connection_t, xpc_handler_t)`
@@ -151,15 +190,41 @@ pub extern "C" fn xpc_connection_set_event_handler(object: Lent, handler: LentBl
     }
 }
 
+/// `void xpc_connection_set_target_queue(xpc_connection_t, dispatch_queue_t)`
+///
+/// # Safety
+/// The queue is null, or one of `dispatch_queue_create` that was not released yet.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xpc_connection_set_target_queue(object: Lent, queue: *const portable::Queue) {
+    // SAFETY: by this function's contract.
+    let Some(queue) = (unsafe { queue.as_ref() }) else { misuse!("the shim has no default queue") };
+    match &mut lock(&shared(object, "xpc_connection_set_target_queue").state).inactive {
+        Some(inactive) => inactive.set_target_queue(queue),
+        None => misuse!("xpc_connection_set_target_queue is called after xpc_connection_activate"),
+    }
+}
+
 /// `void xpc_connection_activate(xpc_connection_t)`
 #[unsafe(no_mangle)]
 pub extern "C" fn xpc_connection_activate(object: Lent) {
     let shared = shared(object, "xpc_connection_activate");
     let mut state = lock(&shared.state);
+    if matches!(state.listener, Listening::Inactive) {
+        let Some(handler) = lock(&shared.handler).take() else { misuse!("a listener is activated without a handler") };
+        let handler = Arc::new(handler);
+        let accept = handler.clone();
+        let listener = portable::Listener::anonymous(move |peer| {
+            let connection = accepted(peer);
+            accept.call(connection.lend());
+            handled(&connection);
+        });
+        state.listener = Listening::Active(listener, handler);
+        return;
+    }
     let Some(inactive) = state.inactive.take() else { return };
     let Some(handler) = lock(&shared.handler).take() else { misuse!("a connection is activated without a handler") };
-    // The runtime keeps a peer until it ends; a connection made by name is its makers'.
-    let keep = shared.name.is_none().then(|| object.retained());
+    // The runtime keeps a peer until it ends; another connection is its makers'.
+    let keep = shared.accepted.then(|| object.retained());
     let events = Arc::downgrade(shared);
     state.active = Some(inactive.activate(Box::new(move |_, event| {
         let _kept = &keep;
@@ -302,19 +367,34 @@ pub extern "C" fn xpc_connection_resume(object: Lent) {
 pub extern "C" fn xpc_connection_cancel(object: Lent) {
     let shared = shared(object, "xpc_connection_cancel");
     let mut state = lock(&shared.state);
-    match (&state.active, &shared.name) {
+    match std::mem::take(&mut state.listener) {
+        Listening::Never => {}
+        Listening::Inactive => misuse!("a listener is cancelled before it is activated"),
+        Listening::Cancelled => return state.listener = Listening::Cancelled,
+        Listening::Active(listener, handler) => {
+            state.listener = Listening::Cancelled;
+            drop(state);
+            drop(listener);
+            let kept = object.retained();
+            return pool::submit(move || {
+                handler.call(Ref::constant(&_xpc_error_connection_invalid).lend());
+                drop((handler, kept));
+            });
+        }
+    }
+    match (&state.active, shared.accepted) {
         (Some(active), _) => {
             let active = active.clone();
             drop(state);
             active.cancel();
         }
         // Rejects the client.
-        (None, None) => {
+        (None, true) => {
             let rejected = state.inactive.take();
             drop(state);
             drop(rejected);
         }
-        (None, Some(_)) => misuse!("a connection is cancelled before it is activated"),
+        (None, false) => misuse!("a connection is cancelled before it is activated"),
     }
 }
 

@@ -26,6 +26,8 @@ pub fn to_rust(object: &Object) -> Result<Plain, EncodeError> {
             Plain::Array(lock(values).iter().map(|value| to_rust(value)).collect::<Result<Vec<_>, _>>()?.into())
         }
         Value::Dictionary(dictionary) => Plain::Dictionary(contents(dictionary)?),
+        Value::Endpoint(value) => Plain::Endpoint(value.clone()),
+        Value::Fd(value) => Plain::Fd(value.clone()),
         Value::Connection(_) | Value::Error(_) => return Err(EncodeError::Unsendable(Type::Unknown)),
     })
 }
@@ -50,6 +52,8 @@ pub fn from_rust(value: &Plain) -> Ref {
         Plain::Uuid(value) => Value::Uuid(*value.as_bytes()),
         Plain::Array(values) => Value::Array(Mutex::new(values.iter().map(from_rust).collect())),
         Plain::Dictionary(contents) => Value::Dictionary(dictionary(contents)),
+        Plain::Endpoint(value) => Value::Endpoint(value.clone()),
+        Plain::Fd(value) => Value::Fd(value.clone()),
         other => misuse!("the transport delivered a value of type {}, which the shim does not know", other.kind()),
     })
 }

@@ -21,6 +21,7 @@ mod main_loop;
 mod message;
 mod object;
 mod pool;
+mod queue;
 mod text;
 mod value;
 

@@ -1,11 +1,12 @@
 //! What objects are, and the functions of those that hold one value.
 
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::os::fd::{BorrowedFd, IntoRawFd};
 use std::ptr;
 use std::sync::Mutex;
 
-use xpc_object::{Bytes, Date};
+use xpc_object::{Bytes, Date, Endpoint, Fd};
 
 use crate::connection::Connection;
 use crate::convert;
@@ -27,6 +28,8 @@ pub enum Value {
     Array(Mutex<Vec<Ref>>),
     Dictionary(Dictionary),
     Connection(Connection),
+    Endpoint(Endpoint),
+    Fd(Fd),
     /// One of the constants; the text is what its description says.
     Error(&'static CStr),
 }
@@ -67,6 +70,8 @@ types! {
     _xpc_type_array, c"array", Value::Array(_),
     _xpc_type_dictionary, c"dictionary", Value::Dictionary(_),
     _xpc_type_connection, c"connection", Value::Connection(_),
+    _xpc_type_endpoint, c"endpoint", Value::Endpoint(_),
+    _xpc_type_fd, c"fd", Value::Fd(_),
     _xpc_type_error, c"error", Value::Error(_),
 }
 
@@ -169,6 +174,29 @@ pub extern "C" fn xpc_string_get_string_ptr(object: Lent) -> *const c_char {
     match object.value() {
         Value::String(value) => value.as_ptr(),
         other => misuse!("xpc_string_get_string_ptr is called for a {}", other.name()),
+    }
+}
+
+/// `xpc_object_t xpc_fd_create(int)`
+///
+/// # Safety
+/// A number that is no open descriptor's, or one that stays open during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xpc_fd_create(descriptor: c_int) -> *mut Object {
+    if descriptor < 0 {
+        return ptr::null_mut();
+    }
+    // SAFETY: as long as the call, by this function's contract.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) }.try_clone_to_owned();
+    descriptor.map_or(ptr::null_mut(), |descriptor| Ref::new(Value::Fd(descriptor.into())).into_owned())
+}
+
+/// `int xpc_fd_dup(xpc_object_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_fd_dup(object: Lent) -> c_int {
+    match object.value() {
+        Value::Fd(fd) => fd.try_clone_to_owned().map_or(-1, IntoRawFd::into_raw_fd),
+        other => misuse!("xpc_fd_dup is called for a {}", other.name()),
     }
 }
 

@@ -1,8 +1,13 @@
 //! `xpc-portable` has the shape of a backend already; only its errors are its own.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use xpc_object::Dictionary;
 pub use xpc_portable::Budget;
 pub(crate) use xpc_portable::{
-    Connection, Event, Inactive, Message, Reply, ReplyFuture, SendReady, Suspension, Transaction, run_service,
+    Connection, Event, Inactive, Listener, Message, Queue, Reply, ReplyFuture, SendReady, Suspension, Transaction,
+    run_service,
 };
 
 use crate::Error;
@@ -18,6 +23,54 @@ impl From<xpc_portable::Error> for Error {
             xpc_portable::Error::Invalid(reason) => Self::Invalid(reason),
             other => Self::Invalid(other.to_string().into()),
         }
+    }
+}
+
+pub(crate) enum SessionEvent {
+    Message(Message),
+    Cancelled(Arc<str>),
+}
+
+type SessionHandler = Box<dyn FnMut(&Session, SessionEvent) + Send>;
+
+/// A connection that no disconnection leaves alive.
+#[derive(Clone)]
+pub(crate) struct Session(Connection);
+
+impl Session {
+    pub(crate) fn activate(name: &str, mut handler: SessionHandler) -> Result<Self, xpc_portable::Error> {
+        Ok(Self(Inactive::session(name).activate(Box::new(move |connection, event| {
+            let event = match event {
+                Event::Message(message) => SessionEvent::Message(message),
+                Event::Invalid(reason) => SessionEvent::Cancelled(reason),
+                Event::Interrupted | Event::TerminationImminent => return,
+            };
+            handler(&Self(connection.clone()), event);
+        }))))
+    }
+
+    pub(crate) fn send(&self, message: &Dictionary) -> Result<(), xpc_portable::Error> {
+        self.0.send(message)
+    }
+
+    pub(crate) fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
+        self.0.send_with_reply(message)
+    }
+
+    pub(crate) fn send_with_reply_blocking(
+        &self,
+        message: &Dictionary,
+        timeout: Option<Duration>,
+    ) -> Result<Message, xpc_portable::Error> {
+        self.0.send_with_reply_blocking(message, timeout)
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.0.cancel();
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.0.name().expect("it was made with one")
     }
 }
 

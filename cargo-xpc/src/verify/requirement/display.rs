@@ -2,9 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use der::oid::ObjectIdentifier;
-
-use super::{DateMatch, EPOCH_2001, Expr, Match, Requirement, TextMatch};
+use super::{DateMatch, EPOCH_2001, Expr, Match, Requirement, TextMatch, oid, text};
 use crate::verify::time;
 
 impl Display for Requirement {
@@ -29,8 +27,8 @@ fn expression(expr: &Expr, level: Level, f: &mut Formatter<'_>) -> fmt::Result {
         Expr::Identifier(name) => write!(f, "identifier {}", Data(name)),
         Expr::AppleAnchor => f.write_str("anchor apple"),
         Expr::AppleGenericAnchor => f.write_str("anchor apple generic"),
-        Expr::NamedAnchor(name) => write!(f, "anchor apple {}", Data(name)),
-        Expr::NamedCode(name) => write!(f, "({})", Data(name)),
+        Expr::NamedAnchor(name) => write!(f, "anchor apple {}", Name(name, &["generic", "and", "or"])),
+        Expr::NamedCode(name) => write!(f, "({})", Name(name, &text::WORDS)),
         Expr::TrustedAnchor => f.write_str("anchor trusted"),
         Expr::TrustedCertificate(slot) => write!(f, "certificate {} trusted", Slot(*slot)),
         Expr::CertificateHash(slot, hash) => write!(f, "certificate {} = {}", Slot(*slot), Hash(hash)),
@@ -135,9 +133,9 @@ struct Oid<'a>(&'a [u8]);
 
 impl Display for Oid<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match ObjectIdentifier::from_bytes(self.0) {
-            Ok(oid) => oid.fmt(f),
-            Err(_) => {
+        match oid::to_text(self.0) {
+            Some(text) => f.write_str(&text),
+            None => {
                 f.write_str("0x")?;
                 hex(self.0, f)
             }
@@ -149,6 +147,18 @@ impl Display for Oid<'_> {
 struct Data<'a>(&'a [u8]);
 /// A key, in which dots are allowed in a bare word.
 struct Key<'a>(&'a [u8]);
+
+/// A name where words of the language may stand too, which it is told from by quotes.
+struct Name<'a>(&'a [u8], &'a [&'a str]);
+
+impl Display for Name<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.1.iter().find(|word| word.as_bytes() == self.0) {
+            Some(word) => write!(f, "\"{word}\""),
+            None => Data(self.0).fmt(f),
+        }
+    }
+}
 
 impl Display for Data<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

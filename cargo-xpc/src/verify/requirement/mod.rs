@@ -7,6 +7,7 @@
 mod binary;
 mod display;
 mod evaluate;
+mod oid;
 mod text;
 
 use thiserror::Error;

@@ -1,8 +1,6 @@
 //! Requirements as text.
 
-use der::oid::ObjectIdentifier;
-
-use super::{Budget, DateMatch, EPOCH_2001, Expr, MAX_SIZE, Match, RequirementError, TextMatch};
+use super::{Budget, DateMatch, EPOCH_2001, Expr, MAX_SIZE, Match, RequirementError, TextMatch, oid};
 use crate::verify::time;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,7 +183,7 @@ impl Parser {
         if self.eat("(") {
             // `(name)` calls a requirement that macOS keeps under that name.
             let is_name = match self.peek() {
-                Token::Text(_) => true,
+                Token::Text(_) | Token::Hex(_) => true,
                 Token::Word(word) => !WORDS.contains(&word.as_str()),
                 _ => false,
             };
@@ -242,7 +240,7 @@ impl Parser {
             return Ok(Expr::AppleGenericAnchor);
         }
         match self.peek() {
-            Token::Text(_) => self.string().map(Expr::NamedAnchor),
+            Token::Text(_) | Token::Hex(_) => self.string().map(Expr::NamedAnchor),
             Token::Word(word) if !["and", "or"].contains(&word.as_str()) => self.string().map(Expr::NamedAnchor),
             _ => Ok(Expr::AppleAnchor),
         }
@@ -270,9 +268,9 @@ impl Parser {
             return Ok(Expr::CertificateHash(slot, self.hash()?));
         }
         let key = self.key()?;
-        let oid = |parser: &Self, oid: &str| match ObjectIdentifier::new(oid) {
-            Ok(oid) => Ok(oid.as_bytes().to_vec()),
-            Err(_) => parser.fail(format!("`{oid}` is no object identifier")),
+        let oid = |parser: &Self, text: &str| match oid::from_text(text) {
+            Some(oid) => Ok(oid),
+            None => parser.fail(format!("`{text}` is no object identifier")),
         };
         if key.starts_with("subject.") {
             return Ok(Expr::CertificateSubject(slot, key.into_bytes(), self.suffix()?));
@@ -312,7 +310,7 @@ impl Parser {
             }
             let is_equal = text == TextMatch::Equal;
             let ends = is_equal && self.eat("*");
-            let value = self.value()?;
+            let value = self.string()?;
             let begins = is_equal && self.eat("*");
             let operation = match (ends, begins) {
                 (true, true) => TextMatch::Contains,
@@ -329,11 +327,13 @@ impl Parser {
     fn key(&mut self) -> Result<String, RequirementError> {
         self.expect("[")?;
         let key = match self.next() {
-            Token::Word(key) | Token::Text(key) => key,
-            _ => {
-                self.at -= 1;
-                return self.fail("a key is expected");
-            }
+            Token::Word(key) | Token::Text(key) => Some(key),
+            Token::Hex(bytes) => String::from_utf8(bytes).ok(),
+            _ => None,
+        };
+        let Some(key) = key else {
+            self.at -= 1;
+            return self.fail("a key is expected");
         };
         self.expect("]")?;
         Ok(key)
@@ -342,20 +342,12 @@ impl Parser {
     fn string(&mut self) -> Result<Vec<u8>, RequirementError> {
         match self.next() {
             Token::Word(text) | Token::Text(text) => Ok(text.into_bytes()),
+            Token::Hex(bytes) => Ok(bytes),
             _ => {
                 self.at -= 1;
                 self.fail("text is expected, in quotes unless it is one word")
             }
         }
-    }
-
-    fn value(&mut self) -> Result<Vec<u8>, RequirementError> {
-        if let Token::Hex(bytes) = self.peek() {
-            let bytes = bytes.clone();
-            self.at += 1;
-            return Ok(bytes);
-        }
-        self.string()
     }
 
     fn number(&mut self) -> Result<i32, RequirementError> {
@@ -393,7 +385,8 @@ impl Parser {
     }
 }
 
-const WORDS: [&str; 14] = [
+/// What conditions begin with.
+pub(super) const WORDS: [&str; 14] = [
     "always",
     "true",
     "never",
@@ -447,6 +440,33 @@ mod tests {
             &format!("cdhash H\"{hash}\""),
         ] {
             reads(text, text);
+        }
+    }
+
+    #[test]
+    fn what_is_printed_in_hex_was_read_as_values_only() {
+        reads("identifier \"Ä\"", "identifier 0xc384");
+        reads("anchor apple \"Ä\"", "anchor apple 0xc384");
+        reads("(\"Ä\")", "(0xc384)");
+        reads("info[\"Ä\"]", "info[0xc384] /* exists */");
+        reads("certificate leaf[\"subject.Ä\"] = a", "certificate leaf[0x7375626a6563742ec384] = a");
+    }
+
+    #[test]
+    fn a_long_object_identifier_was_a_call_for_each_character() {
+        let text = format!("certificate leaf[field.1.2.{}]", "0".repeat(60_000));
+        reads(&text, "certificate leaf[field.1.2.0] /* exists */");
+    }
+
+    #[test]
+    fn names_that_are_words_of_the_language_lost_their_quotes() {
+        for word in ["generic", "and", "or"] {
+            let text = format!("anchor apple \"{word}\"");
+            reads(&text, &text);
+        }
+        for word in WORDS {
+            let text = format!("(\"{word}\")");
+            reads(&text, &text);
         }
     }
 

@@ -24,6 +24,10 @@ pub enum Event {
 pub struct Events(Receiver<Event>);
 
 impl Events {
+    pub fn new(events: Receiver<Event>) -> Self {
+        Self(events)
+    }
+
     /// Waits for the next.
     #[track_caller]
     pub fn next(&self) -> Event {

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::SystemTime;
 
-use xpc_runtime::{Accepted, Array, Connection, Dictionary, Error, Inactive, Message, Transaction, array, xpc_main};
+use xpc_runtime::{
+    Accepted, Array, Connection, Dictionary, Endpoint, Error, Inactive, Listener, Message, Transaction, array, xpc_main,
+};
 
 /// Requests that are not answered yet.
 static KEPT: Mutex<Vec<Message>> = Mutex::new(Vec::new());
@@ -19,6 +21,10 @@ static SOMETHING_SEEN: Condvar = Condvar::new();
 static GATE: Mutex<Gate> = Mutex::new(Gate { blocked: 0, open: false });
 static GATE_MOVED: Condvar = Condvar::new();
 static PEERS: AtomicU64 = AtomicU64::new(0);
+
+/// What was received to be used later.
+static ENDPOINT: Mutex<Option<Endpoint>> = Mutex::new(None);
+static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
 
 struct Gate {
     blocked: u64,
@@ -186,6 +192,32 @@ fn perform(connection: &Connection, message: Message) -> Result<(), Error> {
             drop(ended);
             Ok(())
         }
+        "call-endpoint" => call(message.endpoint("endpoint")?, &message),
+        "keep-endpoint" => {
+            *lock(&ENDPOINT) = Some(message.endpoint("endpoint")?.clone());
+            message.reply().send()
+        }
+        "call-kept" => {
+            let kept = lock(&ENDPOINT).clone();
+            match kept {
+                Some(endpoint) => call(&endpoint, &message),
+                None => message.reply().with("error", "no endpoint was kept").send(),
+            }
+        }
+        "listen" => {
+            let listener = Listener::anonymous().activate(|peer| {
+                peer.on_message(|_, message| message.reply().with("pid", std::process::id()).send()).activate();
+            });
+            let endpoint = listener.endpoint();
+            *lock(&LISTENER) = Some(listener);
+            message.reply().with("endpoint", endpoint).send()
+        }
+        "stop-listening" => {
+            if let Some(listener) = lock(&LISTENER).take() {
+                listener.cancel();
+            }
+            message.reply().send()
+        }
         "print" => {
             println!("on standard output");
             eprintln!("on standard error");
@@ -193,6 +225,15 @@ fn perform(connection: &Connection, message: Message) -> Result<(), Error> {
         }
         "panic" => panic!("told to panic"),
         other => message.reply().with("error", format!("no operation {other}")).send(),
+    }
+}
+
+/// Replies with what the endpoint's listener answers.
+fn call(endpoint: &Endpoint, message: &Message) -> Result<(), Error> {
+    let connection = Connection::from_endpoint(endpoint).activate();
+    match connection.send_with_reply_blocking(&Dictionary::new()) {
+        Ok(reply) => message.reply_with(reply.clone()),
+        Err(error) => message.reply().with("error", error.to_string()).send(),
     }
 }
 

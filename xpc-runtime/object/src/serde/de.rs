@@ -10,7 +10,8 @@ use serde_core::de::{
 use super::{key, names};
 use crate::decode::{Container, Reader};
 use crate::limits::{MAX_DEPTH, MAX_VALUES};
-use crate::{DecodeError, wire};
+use crate::wire::padding;
+use crate::{DecodeError, Misfit, wire};
 
 /// Decodes a message, straight from its bytes, as [`to_message`](crate::to_message) wrote it or as other peers would: in
 /// either flavour, with keys in any order. Text and bytes may be borrowed from `input` (`&str`, `&[u8]`).
@@ -37,7 +38,7 @@ pub fn from_message<'de, T: Deserialize<'de>>(input: &'de [u8]) -> Result<T, Dec
 
 impl de::Error for DecodeError {
     fn custom<T: Display>(reason: T) -> Self {
-        Self::Deserialize { path: String::new(), reason: reason.to_string() }
+        Self::Deserialize(Box::new(Misfit { path: String::new(), reason: reason.to_string() }))
     }
 }
 
@@ -46,14 +47,13 @@ pub(super) fn invalid(found: &str, expected: &dyn Expected) -> DecodeError {
 }
 
 /// The same error, seen from the container around the value.
-fn within(error: DecodeError, step: impl Display) -> DecodeError {
-    match error {
-        DecodeError::Deserialize { path, reason } => {
-            let separator = if path.is_empty() || path.starts_with('[') { "" } else { "." };
-            DecodeError::Deserialize { path: format!("{step}{separator}{path}"), reason }
-        }
-        other => other,
+#[cold]
+fn within(mut error: DecodeError, step: impl Display) -> DecodeError {
+    if let DecodeError::Deserialize(misfit) = &mut error {
+        let separator = if misfit.path.is_empty() || misfit.path.starts_with('[') { "" } else { "." };
+        misfit.path = format!("{step}{separator}{}", misfit.path);
     }
+    error
 }
 
 struct Deserializer<'r, 'de> {
@@ -75,7 +75,7 @@ impl<'r, 'de> Deserializer<'r, 'de> {
 
     fn values(self) -> Result<Values<'r, 'de>, DecodeError> {
         let container = self.reader.open(self.depth)?;
-        Ok(Values { left: container.count, container, reader: self.reader, depth: self.depth, key: "" })
+        Ok(Values { left: container.count, container, reader: self.reader, depth: self.depth, key: "", fields: &[] })
     }
 
     fn sequence<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
@@ -98,8 +98,8 @@ impl<'r, 'de> Deserializer<'r, 'de> {
     }
 
     /// A struct tells by itself which of its keys come twice.
-    fn structure<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        let mut values = self.values()?;
+    fn structure<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, DecodeError> {
+        let mut values = Values { fields, ..self.values()? };
         let value = visitor.visit_map(&mut values)?;
         values.close()?;
         Ok(value)
@@ -150,6 +150,17 @@ impl<'r, 'de> Deserializer<'r, 'de> {
         Ok(())
     }
 
+    /// What comes is another type, or an integer that ends early.
+    #[cold]
+    fn no_integer<T>(self, expected: &dyn Expected) -> Result<T, DecodeError> {
+        let offset = self.reader.offset;
+        match self.reader.tag()? {
+            wire::INT64 | wire::UINT64 => self.reader.array::<8>().and_then(|_| Err(invalid("integer", expected))),
+            tag => Self::mismatch(tag, offset, expected),
+        }
+    }
+
+    #[cold]
     fn mismatch<T>(tag: u32, offset: usize, expected: &dyn Expected) -> Result<T, DecodeError> {
         let found = match tag {
             wire::NULL => "null",
@@ -184,6 +195,22 @@ impl<'de> Reader<'de> {
         }
     }
 
+    /// The eight bytes of the next value in one step, if it has this tag.
+    #[inline]
+    fn eight(&mut self, tag: u32) -> Option<[u8; 8]> {
+        let (next, rest) = self.rest().split_first_chunk::<4>()?;
+        let bytes = rest.first_chunk().filter(|_| *next == tag.to_le_bytes())?;
+        self.offset += 12;
+        Some(*bytes)
+    }
+
+    /// Steps over `key`, if it is what comes next.
+    #[inline]
+    fn skip_key(&mut self, key: &str) -> bool {
+        let is_next = self.rest().strip_prefix(key.as_bytes()).is_some_and(|rest| rest.first() == Some(&0));
+        is_next && self.take(key.len() + 1 + padding(key.len() + 1)).is_ok()
+    }
+
     fn i64(&mut self) -> Result<i64, DecodeError> {
         self.array().map(i64::from_le_bytes)
     }
@@ -212,14 +239,18 @@ macro_rules! hints {
 }
 
 macro_rules! integers {
-    ($($method:ident)*) => {
-        hints! {$(
-            $method() |this, visitor| {
-                wire::INT64 => visitor.visit_i64(this.reader.i64()?),
-                wire::UINT64 => visitor.visit_u64(this.reader.u64()?),
+    ($($method:ident)*) => {$(
+        #[inline]
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+            if let Some(value) = self.reader.eight(wire::INT64) {
+                return visitor.visit_i64(i64::from_le_bytes(value));
             }
-        )*}
-    };
+            if let Some(value) = self.reader.eight(wire::UINT64) {
+                return visitor.visit_u64(u64::from_le_bytes(value));
+            }
+            self.no_integer(&visitor)
+        }
+    )*};
 }
 
 impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
@@ -284,8 +315,8 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
             wire::DICTIONARY => this.map(visitor),
         }
 
-        deserialize_struct(_name: &'static str, _fields: &'static [&'static str]) |this, visitor| {
-            wire::DICTIONARY => this.structure(visitor),
+        deserialize_struct(_name: &'static str, fields: &'static [&'static str]) |this, visitor| {
+            wire::DICTIONARY => this.structure(fields, visitor),
         }
 
         deserialize_enum(_name: &'static str, _variants: &'static [&'static str]) |this, visitor| {
@@ -398,6 +429,8 @@ struct Values<'r, 'de> {
     depth: usize,
     /// The key that was read last.
     key: &'de str,
+    /// The keys that are likely to come next: a struct's fields in the order of their declaration.
+    fields: &'static [&'static str],
 }
 
 impl<'de> Values<'_, 'de> {
@@ -408,6 +441,13 @@ impl<'de> Values<'_, 'de> {
     fn read_key(&mut self) -> Result<Option<&'de str>, DecodeError> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
+        if let Some((field, fields)) = self.fields.split_first() {
+            self.fields = fields;
+            if self.reader.skip_key(field) {
+                self.key = field;
+                return Ok(Some(field));
+            }
+        }
         let (key, offset) = self.reader.key_bytes()?;
         self.key = utf8(key, offset)?;
         Ok(Some(self.key))

@@ -48,8 +48,7 @@ pub fn to_dictionary<T: Serialize + ?Sized>(value: &T) -> Result<Dictionary, Enc
 /// # Errors
 /// As [`from_message`], and [`DecodeError::Deserialize`] where the dictionary holds something that has no bytes.
 pub fn from_dictionary<T: DeserializeOwned>(dictionary: &Dictionary) -> Result<T, DecodeError> {
-    let message = encode_message(dictionary, Flavour::Mach)
-        .map_err(|error| DecodeError::Deserialize { path: String::new(), reason: error.to_string() })?;
+    let message = encode_message(dictionary, Flavour::Mach).map_err(<DecodeError as serde_core::de::Error>::custom)?;
     from_message(&message)
 }
 

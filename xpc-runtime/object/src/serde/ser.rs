@@ -74,7 +74,7 @@ struct Serializer<'a> {
 }
 
 impl<'a> Serializer<'a> {
-    fn fixed(self, tag: u32, body: &[u8]) -> Result<(), EncodeError> {
+    fn fixed<const N: usize>(self, tag: u32, body: &[u8; N]) -> Result<(), EncodeError> {
         self.encoder.count_value()?;
         self.encoder.fixed(tag, body);
         Ok(())
@@ -107,6 +107,7 @@ struct Container<'a> {
 }
 
 impl Container<'_> {
+    #[inline(always)]
     fn key(&mut self, key: &str) -> Result<(), EncodeError> {
         self.encoder.key(key)
     }
@@ -303,6 +304,8 @@ macro_rules! structs {
             type Ok = ();
             type Error = EncodeError;
 
+            // The key is a constant, whose length and bytes need no look at run time once this is in its place.
+            #[inline(always)]
             fn serialize_field<T: Serialize + ?Sized>(
                 &mut self,
                 key: &'static str,

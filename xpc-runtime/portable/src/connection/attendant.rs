@@ -14,7 +14,7 @@ use super::core::{Core, Link, Phase, Writer};
 use super::end::Outcome;
 use super::reader::Batch;
 use super::suspension::Held;
-use super::{Connection, Event};
+use super::{Connection, Event, Queue};
 use crate::frame::Frame;
 use crate::message::{Message, Reply};
 use crate::slot::Slot;
@@ -26,18 +26,27 @@ use crate::{Error, lock};
 const TURNS: usize = 64;
 
 thread_local! {
-    /// The connections whose handlers run on this thread, by address.
-    static RUNNING: RefCell<Vec<*const Core>> = const { RefCell::new(Vec::new()) };
+    /// The connections whose handlers run on this thread, and their queues, by address.
+    static RUNNING: RefCell<Vec<(*const Core, *const ())>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Core {
     pub(super) fn runs_on_this_thread(&self) -> bool {
-        RUNNING.with_borrow(|running| running.contains(&std::ptr::from_ref(self)))
+        RUNNING.with_borrow(|running| running.iter().any(|(core, _)| std::ptr::eq(*core, self)))
+    }
+
+    /// Whether what this connection receives may have to wait for a handler that runs on this thread.
+    pub(super) fn waits_for_this_thread(&self) -> bool {
+        self.runs_on_this_thread()
+            || self.queue.get().is_some_and(|queue| {
+                RUNNING.with_borrow(|running| running.iter().any(|(_, other)| *other == queue.address()))
+            })
     }
 
     /// Calls what must not wait for this connection, which waits for its return.
     pub(super) fn running(&self, call: impl FnOnce()) {
-        RUNNING.with_borrow_mut(|running| running.push(self));
+        let queue = self.queue.get().map_or(std::ptr::null(), Queue::address);
+        RUNNING.with_borrow_mut(|running| running.push((self, queue)));
         call();
         RUNNING.with_borrow_mut(|running| running.pop());
     }
@@ -62,7 +71,7 @@ impl Core {
             if readable && state.may_read() {
                 state.attended = true;
                 drop(state);
-                self.serve();
+                self.serve(None, false);
             } else {
                 // What has left may have held requests up.
                 self.kick(&state);
@@ -79,15 +88,16 @@ impl Core {
         if !state.attended && state.suspended == 0 {
             state.attended = true;
             drop(state);
-            self.serve();
+            self.serve(None, false);
         }
     }
 
     /// Reads the socket and runs the handler until there is nothing left or others should have a turn. Needs the role
-    /// and gives it back.
-    fn serve(self: &Arc<Self>) {
+    /// and gives it back, or leaves it with the queue, where its handler has to wait for others. `entered`: its turn in
+    /// the queue has come, and the transaction is the one that it waited with.
+    pub(super) fn serve(self: &Arc<Self>, transaction: Option<Transaction>, mut entered: bool) {
         // From before the first read on: what is read must not be lost to an idle exit.
-        let turn = Transaction::of_service();
+        let mut turn = transaction.or_else(Transaction::of_service);
         let mut drained = false;
         for _ in 0..TURNS {
             let mut state = lock(&self.state);
@@ -100,6 +110,16 @@ impl Core {
                 self.let_go(held);
                 continue;
             }
+            if let Some(queue) = self.queue.get()
+                && !entered
+                && state.is_deliverable()
+            {
+                // With the state locked: whoever cancels sees an attendant, here or in the queue.
+                if !queue.enter(self, &mut turn) {
+                    return;
+                }
+                entered = true;
+            }
             if state.is_deliverable()
                 && let Some(event) = state.inbox.pop_front()
             {
@@ -110,6 +130,7 @@ impl Core {
                 let mut state = lock(&self.state);
                 state.in_handler = false;
                 drop(self.flush(state));
+                self.leave_queue(&mut entered);
                 continue;
             }
             let Some(link) = state.link.clone() else { break };
@@ -124,8 +145,17 @@ impl Core {
             }
             self.sort(&link, batch);
         }
+        self.leave_queue(&mut entered);
         self.give_role_back();
         drop(turn);
+    }
+
+    fn leave_queue(&self, entered: &mut bool) {
+        if std::mem::take(entered)
+            && let Some(queue) = self.queue.get()
+        {
+            queue.leave();
+        }
     }
 
     /// A blocking caller's turn as the attendant: reads until its own reply is there, or something that a handler has

@@ -15,27 +15,41 @@ use std::time::Instant;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, shutdown};
+use xpc_object::Endpoint;
 
 use super::end::Outcome;
 use super::outbox::{Barrier, Item, Outbox};
 use super::reader::Reader;
 use super::suspension::Held;
-use super::{Connection, Event, Handler, Inactive, WeakConnection};
+use super::{Connection, Event, Handler, Inactive, Queue, WeakConnection};
 use crate::credentials::{Credentials, receive_message};
 use crate::frame::{self, HELLO, Kind, Outgoing};
 use crate::reactor::{Job, Source, reactor};
 use crate::slot::{self, Slot};
 use crate::testing::Faults;
-use crate::{Error, bootstrap, bundle, lock, socket};
+use crate::{Error, bootstrap, bundle, endpoint, lock, socket};
+
+pub(super) const LISTENER_GONE: &str = "the endpoint's listener is gone";
 
 pub(crate) struct Core {
-    /// The service's name; `None` for an accepted connection.
-    pub(super) name: Option<Arc<str>>,
+    pub(super) origin: Origin,
     pub(super) state: Mutex<State>,
     pub(super) reader: Mutex<Reader>,
     pub(super) handler: Mutex<Option<Handler>>,
+    /// With whose handlers this one's takes turns; set before the activation.
+    pub(super) queue: OnceLock<Queue>,
     /// What a test of the user's does to this connection.
     pub(super) faults: OnceLock<Faults>,
+}
+
+/// How a connection came to be.
+pub(super) enum Origin {
+    /// To the service of this name. It survives interruptions.
+    Named(Arc<str>),
+    /// As above, but every disconnection is its end.
+    Session(Arc<str>),
+    Endpoint(Endpoint),
+    Accepted,
 }
 
 pub(super) struct State {
@@ -92,14 +106,9 @@ pub(super) struct Link {
 }
 
 impl Core {
-    fn new(
-        name: Option<Arc<str>>,
-        link: Option<Arc<Link>>,
-        reader: Reader,
-        credentials: Option<Credentials>,
-    ) -> Arc<Self> {
+    fn new(origin: Origin, link: Option<Arc<Link>>, reader: Reader, credentials: Option<Credentials>) -> Arc<Self> {
         Arc::new(Self {
-            name,
+            origin,
             state: Mutex::new(State {
                 phase: Phase::Inactive,
                 link,
@@ -121,12 +130,18 @@ impl Core {
             }),
             reader: Mutex::new(reader),
             handler: Mutex::new(None),
+            queue: OnceLock::new(),
             faults: OnceLock::new(),
         })
     }
 
-    pub(super) fn named(name: Arc<str>) -> Arc<Self> {
-        Self::new(Some(name), None, Reader::default(), None)
+    pub(super) fn named(name: Arc<str>, is_session: bool) -> Arc<Self> {
+        let origin = if is_session { Origin::Session(name) } else { Origin::Named(name) };
+        Self::new(origin, None, Reader::default(), None)
+    }
+
+    pub(super) fn by_endpoint(endpoint: Endpoint) -> Arc<Self> {
+        Self::new(Origin::Endpoint(endpoint), None, Reader::default(), None)
     }
 
     /// The accepting side of a fresh socket. `None` if its first bytes are not a hello with credentials: whoever
@@ -145,11 +160,14 @@ impl Core {
         // A peer that is gone already is found out when its socket is read.
         let _ = socket::send(&socket, &frame::control(Kind::Hello, 0, &HELLO));
         let link = Arc::new(Link { socket, token: reactor().new_token() });
-        Some(Inactive::accepted(Self::new(None, Some(link), Reader::greeted(), Some(credentials))))
+        Some(Inactive::accepted(Self::new(Origin::Accepted, Some(link), Reader::greeted(), Some(credentials))))
     }
 
     pub(super) fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        match &self.origin {
+            Origin::Named(name) | Origin::Session(name) => Some(name),
+            Origin::Endpoint(_) | Origin::Accepted => None,
+        }
     }
 
     /// Nothing is being read, handled or sent, and, where `received` says so, nothing has arrived either.
@@ -174,7 +192,7 @@ impl Core {
     /// Tells an accepted connection that its process is about to end.
     pub(crate) fn termination_imminent(self: &Arc<Self>) {
         let mut state = lock(&self.state);
-        if self.name.is_none() && matches!(state.phase, Phase::Active) {
+        if matches!((&self.origin, &state.phase), (Origin::Accepted, Phase::Active)) {
             state.inbox.push_back(Event::TerminationImminent);
             self.kick(&state);
         }
@@ -188,14 +206,30 @@ impl Core {
         *lock(&self.handler) = Some(handler);
         let mut state = lock(&self.state);
         state.handle = connection.downgrade();
+        let inactive = matches!(state.phase, Phase::Inactive);
         state.phase = Phase::Active;
-        match &self.name {
-            Some(name) => {
+        if !inactive {
+            // Its listener went before it: nothing but this is left to say.
+            state.keep = Some(connection.clone());
+            return self.end_locked(state, Outcome::Refused(LISTENER_GONE.into()));
+        }
+        match &self.origin {
+            Origin::Named(name) | Origin::Session(name) => {
                 if let Err(reason) = bundle::find(name) {
                     self.end_locked(state, Outcome::Refused(reason));
                 }
             }
-            None => {
+            Origin::Endpoint(endpoint) => match self.dial(|theirs| endpoint::connect(endpoint, theirs)) {
+                Ok(link) => (state.link, state.armed) = (Some(link), EventFlags::IN),
+                Err(error) => {
+                    let reason = match error {
+                        Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => LISTENER_GONE.into(),
+                        error => format!("cannot connect to the endpoint's listener: {error}").into(),
+                    };
+                    self.end_locked(state, Outcome::Refused(reason));
+                }
+            },
+            Origin::Accepted => {
                 state.keep = Some(connection.clone());
                 let link = state.link.clone().expect("accepted with a socket");
                 state.armed = EventFlags::IN;
@@ -303,8 +337,10 @@ impl Core {
         self: &'a Arc<Self>,
         mut state: MutexGuard<'a, State>,
     ) -> Result<MutexGuard<'a, State>, Error> {
-        if let (Phase::Active, Some(name), None) = (&state.phase, &self.name, &state.link) {
-            match self.dial(name) {
+        if let (Phase::Active, Origin::Named(name) | Origin::Session(name), None) =
+            (&state.phase, &self.origin, &state.link)
+        {
+            match self.dial(|theirs| bootstrap::connect(name, theirs)) {
                 Ok(link) => (state.link, state.armed) = (Some(link), EventFlags::IN),
                 Err(error) => {
                     // To the user this is final: what is true now must stay true.
@@ -317,14 +353,14 @@ impl Core {
         Ok(state)
     }
 
-    /// A fresh socket pair, one end of it on its way to the service.
-    fn dial(self: &Arc<Self>, name: &Arc<str>) -> Result<Arc<Link>, Errno> {
+    /// A fresh socket pair, one end of it on its way to the other side.
+    fn dial(self: &Arc<Self>, hand_over: impl FnOnce(OwnedFd) -> Result<(), Errno>) -> Result<Arc<Link>, Errno> {
         let (ours, theirs) = socket::connection_pair()?;
         socket::send(&ours, &frame::control(Kind::Hello, 0, &HELLO))?;
         let link = Arc::new(Link { socket: ours, token: reactor().new_token() });
         reactor().add(link.token, &link.socket, Source::Connection(self.clone()), EventFlags::IN)?;
         reactor().start();
-        if let Err(error) = bootstrap::connect(name, theirs) {
+        if let Err(error) = hand_over(theirs) {
             reactor().remove(link.token, &link.socket);
             return Err(error);
         }

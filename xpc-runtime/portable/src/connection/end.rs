@@ -7,7 +7,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::net::{Shutdown, shutdown};
 
 use super::Event;
-use super::core::{Core, Phase, State, Writer};
+use super::core::{Core, LISTENER_GONE, Origin, Phase, State, Writer};
 use super::reader::Reader;
 use super::suspension::Held;
 use crate::reactor::{Source, reactor};
@@ -28,7 +28,21 @@ impl Core {
         self.end_locked(lock(&self.state), outcome);
     }
 
-    /// Ends the link: pending replies fail, the handler is told. A connection made by name survives a disconnection.
+    /// The listener that accepted this connection ended.
+    pub(crate) fn end_with_listener(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        if !matches!(state.phase, Phase::Inactive) {
+            return self.end_locked(state, Outcome::Refused(LISTENER_GONE.into()));
+        }
+        // Whoever activates it learns it then.
+        state.phase = Phase::Closing;
+        let unlinked = Self::unlink(&mut state);
+        drop(state);
+        drop(unlinked);
+    }
+
+    /// Ends the link: pending replies fail, the handler is told. A connection made by name survives a
+    /// disconnection, unless it is a session.
     pub(super) fn end_locked(self: &Arc<Self>, mut state: MutexGuard<'_, State>, outcome: Outcome) {
         if matches!(state.phase, Phase::Invalid(_)) {
             return;
@@ -36,7 +50,12 @@ impl Core {
         let closing = matches!(state.phase, Phase::Closing);
         let cancelled = matches!(outcome, Outcome::Cancelled);
         let (error, event) = match outcome {
-            Outcome::Disconnected if self.name.is_some() => (Error::Interrupted, Event::Interrupted),
+            Outcome::Disconnected if matches!(self.origin, Origin::Session(_)) => {
+                invalid("the service ended, or ended the session".into())
+            }
+            Outcome::Disconnected if matches!(self.origin, Origin::Named(_)) => {
+                (Error::Interrupted, Event::Interrupted)
+            }
             Outcome::Disconnected => invalid("the peer ended the connection".into()),
             Outcome::Refused(reason) => invalid(reason),
             Outcome::Cancelled => invalid("the connection was cancelled".into()),

@@ -4,6 +4,7 @@ mod attendant;
 mod core;
 mod end;
 mod outbox;
+mod queue;
 mod reader;
 mod suspension;
 #[cfg(test)]
@@ -11,17 +12,18 @@ mod tests;
 
 use std::any::Any;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use xpc_object::Dictionary;
+use xpc_object::{Dictionary, Endpoint};
 
 pub(crate) use self::attendant::AbortOnPanic;
 pub(crate) use self::core::Core;
 use self::core::Patience;
 use self::end::Outcome;
 pub use self::outbox::Budget;
+pub use self::queue::Queue;
 pub use self::suspension::Suspension;
 use crate::frame::{self, Kind};
 use crate::slot::{ReplyFuture, Slot};
@@ -46,17 +48,34 @@ pub type Handler = Box<dyn FnMut(&Connection, Event) + Send>;
 /// A connection that neither sends nor receives yet. Dropping one that was accepted rejects it.
 pub struct Inactive {
     core: Option<Arc<Core>>,
+    queue: Option<Queue>,
 }
 
 impl Inactive {
     /// A connection to the service of this name in the app's bundle. Always succeeds: an unknown name makes the
     /// connection invalid after [`activate`](Self::activate).
     pub fn service(name: &str) -> Self {
-        Self { core: Some(Core::named(name.into())) }
+        Self { core: Some(Core::named(name.into(), false)), queue: None }
+    }
+
+    /// The same, but every disconnection ends it for good: nothing launches the service a second time, and the handler
+    /// is never told of an interruption.
+    pub fn session(name: &str) -> Self {
+        Self { core: Some(Core::named(name.into(), true)), queue: None }
+    }
+
+    /// A connection to the listener of this endpoint. Always succeeds: where the listener is gone, the connection is
+    /// invalid after [`activate`](Self::activate); it becomes invalid when the listener goes.
+    pub fn from_endpoint(endpoint: &Endpoint) -> Self {
+        Self { core: Some(Core::by_endpoint(endpoint.clone())), queue: None }
+    }
+
+    pub(crate) fn downgrade(&self) -> Option<Weak<Core>> {
+        self.core.as_ref().map(Arc::downgrade)
     }
 
     pub(crate) fn accepted(core: Arc<Core>) -> Self {
-        Self { core: Some(core) }
+        Self { core: Some(core), queue: None }
     }
 
     /// Who is at the other end; known for accepted connections.
@@ -71,10 +90,17 @@ impl Inactive {
         }
     }
 
-    /// Starts the connection. An accepted one lives until either side ends it; one made by name lives as long as its
-    /// clones.
+    /// Has the handler take turns with those of other connections.
+    pub fn set_target_queue(&mut self, queue: &Queue) {
+        self.queue = Some(queue.clone());
+    }
+
+    /// Starts the connection. An accepted one lives until either side ends it; another one lives as long as its clones.
     pub fn activate(mut self, handler: Handler) -> Connection {
         let core = self.core.take().expect("only `activate` takes it, and consumes self");
+        if let Some(queue) = self.queue.take() {
+            let _ = core.queue.set(queue);
+        }
         let connection = Connection(Arc::new(Handle { core, context: Mutex::default() }));
         connection.0.core.activate(&connection, handler);
         connection
@@ -158,7 +184,7 @@ impl Connection {
 
     /// Queues a request and returns the future of its reply. Never blocks; errors are the future's.
     pub fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
-        let sent = frame::message(Kind::Request, 0, message).map_err(Error::from).and_then(|frame| {
+        let sent = frame::message(Kind::Request, 0, message).and_then(|frame| {
             let slot = Slot::new();
             self.0.core.push_request(frame, slot.clone(), false, Patience::None).map(|(number, _)| (slot, number))
         });
@@ -175,7 +201,7 @@ impl Connection {
     /// Every kind of [`Error`].
     pub fn send_with_reply_blocking(&self, message: &Dictionary, timeout: Option<Duration>) -> Result<Message, Error> {
         let core = &self.0.core;
-        if core.runs_on_this_thread() {
+        if core.waits_for_this_thread() {
             return Err(Error::WouldDeadlock);
         }
         // A deadline beyond what the clock can express is none.
@@ -236,7 +262,7 @@ impl Future for SendReady {
 
 /// How the core reaches the handle that it must not keep alive.
 #[derive(Default)]
-struct WeakConnection(std::sync::Weak<Handle>);
+struct WeakConnection(Weak<Handle>);
 
 impl WeakConnection {
     fn upgrade(&self) -> Option<Connection> {

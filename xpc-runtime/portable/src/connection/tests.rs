@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use rustix::net::RecvFlags;
-use xpc_object::{Array, Dictionary, EncodeError, Fd, SharedMemory};
+use xpc_object::{Array, Dictionary, Fd, SharedMemory};
 
 use super::{Connection, Core, Event};
 use crate::frame::{self, Frame, HELLO, HELLO_BYTES, Kind};
@@ -17,7 +17,7 @@ mod semantics;
 const FOR_EVER: Duration = Duration::from_secs(60);
 
 /// A frame without descriptors.
-fn encoded(kind: Kind, number: u64, message: &Dictionary) -> Result<Vec<u8>, EncodeError> {
+fn encoded(kind: Kind, number: u64, message: &Dictionary) -> Result<Vec<u8>, Error> {
     frame::message(kind, number, message).map(|frame| frame.bytes)
 }
 

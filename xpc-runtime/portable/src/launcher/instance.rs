@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn a_service_that_takes_no_connections_any_more_makes_room_for_another() {
         let process = start(Command::new("sleep").arg("1000"));
-        let (ours, theirs) = socket::bootstrap_pair().unwrap();
+        let (ours, theirs) = socket::packet_pair().unwrap();
         let mut instance = Instance::new(process, ours);
         assert!(instance.reap().is_none());
         for sent in [true, false] {
@@ -301,7 +301,7 @@ mod tests {
         let mut requests = vec![request()];
         for attempt in 1..=ATTEMPTS {
             let process = start(&mut Command::new("true"));
-            let (ours, _theirs) = socket::bootstrap_pair().unwrap();
+            let (ours, _theirs) = socket::packet_pair().unwrap();
             let mut instance = Instance::new(process, ours);
             instance.push(requests.pop().unwrap());
             instance.deliver();

@@ -1,4 +1,4 @@
-//! Blocks, by hand: the layout that clang's Block ABI fixes, for the three signatures that are needed here.
+//! Blocks, by hand: the layout that clang's Block ABI fixes, for the four signatures that are needed here.
 //!
 //! libxpc copies a block that it keeps. A copy shares the closure, which is counted (`Arc`); it goes with the last
 //! copy.
@@ -73,6 +73,22 @@ impl<F: Fn(xpc_object_t) + Send + Sync + 'static> Block<F> {
             // SAFETY: a block passes itself to its invoke function; its capture is alive while the block is.
             let closure = unsafe { &*(*block).capture };
             closure(object);
+        }
+        Self::new(closure, invoke::<F> as *const c_void)
+    }
+}
+
+impl<F: Fn(xpc_object_t, xpc_object_t) + Send + Sync + 'static> Block<F> {
+    /// `void (^)(xpc_object_t, xpc_rich_error_t)`: `xpc_session_reply_handler_t`.
+    pub fn reply(closure: F) -> Self {
+        unsafe extern "C" fn invoke<F: Fn(xpc_object_t, xpc_object_t)>(
+            block: *const Layout<F>,
+            reply: xpc_object_t,
+            error: xpc_object_t,
+        ) {
+            // SAFETY: as in `handler`.
+            let closure = unsafe { &*(*block).capture };
+            closure(reply, error);
         }
         Self::new(closure, invoke::<F> as *const c_void)
     }

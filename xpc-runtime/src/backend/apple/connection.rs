@@ -5,11 +5,13 @@ use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use xpc_object::Dictionary;
+use xpc_object::{Dictionary, Endpoint};
 
 use super::block::Block;
+use super::listener::{Boxed, Peers};
 use super::message::Message;
 use super::object::{self, Retained};
+use super::queue::Queue;
 use super::raw::*;
 use super::reply::{ReplyFuture, Slot};
 use super::{AbortOnPanic, lock};
@@ -22,6 +24,8 @@ pub(crate) enum Event {
     Invalid(Arc<str>),
 }
 
+const LISTENER_GONE: &str = "the endpoint's listener is gone";
+
 type Handler = Box<dyn FnMut(&Connection, Event) + Send>;
 
 pub(crate) struct Credentials {
@@ -32,9 +36,17 @@ pub(crate) struct Credentials {
 
 /// A connection that was not activated. libxpc forbids to release one that `xpc_connection_create` made.
 pub(crate) struct Inactive {
-    connection: Option<Retained>,
-    /// `None` for an accepted connection.
-    name: Option<Arc<str>>,
+    pub(super) connection: Option<Retained>,
+    origin: Origin,
+    pub(super) queue: Option<Queue>,
+}
+
+/// How a connection came to be.
+enum Origin {
+    Named(Arc<str>),
+    Endpoint,
+    /// By what listener, if it is one of this backend's.
+    Accepted(Option<Arc<Peers>>),
 }
 
 impl Inactive {
@@ -44,11 +56,23 @@ impl Inactive {
         // SAFETY: the name is a C string that is copied; no queue means libdispatch's default one. The result is owned
         // and not null.
         let connection = unsafe { Retained::owned(xpc_connection_create(c_name.as_ptr(), ptr::null_mut())) };
-        Self { connection, name: Some(name.into()) }
+        Self { connection, origin: Origin::Named(name.into()), queue: None }
+    }
+
+    pub(crate) fn from_endpoint(endpoint: &Endpoint) -> Self {
+        let boxed = endpoint.handle::<Boxed>().expect("this backend makes and receives no other endpoints");
+        // SAFETY: an endpoint object. The result is owned and not null.
+        let connection = unsafe { Retained::owned(xpc_connection_create_from_endpoint(boxed.0.as_ptr())) };
+        Self { connection, origin: Origin::Endpoint, queue: None }
     }
 
     pub(super) fn accepted(connection: Retained) -> Self {
-        Self { connection: Some(connection), name: None }
+        Self { connection: Some(connection), origin: Origin::Accepted(None), queue: None }
+    }
+
+    /// By a listener that its peers are to end with.
+    pub(super) fn accepted_by(connection: Retained, peers: Arc<Peers>) -> Self {
+        Self { connection: Some(connection), origin: Origin::Accepted(Some(peers)), queue: None }
     }
 
     pub(crate) fn credentials(&self) -> Option<Credentials> {
@@ -57,10 +81,20 @@ impl Inactive {
 
     pub(crate) fn activate(mut self, handler: Handler) -> Connection {
         let object = self.connection.take().expect("only `activate` takes it, and consumes self");
-        let name = self.name.take();
-        let accepted = name.is_none();
-        let connection =
-            Connection(Arc::new(Handle { object, name, invalid: OnceLock::new(), context: Mutex::default() }));
+        let queue = self.queue.take();
+        let (name, accepted, by_endpoint) = match &self.origin {
+            Origin::Named(name) => (Some(name.clone()), false, false),
+            Origin::Endpoint => (None, false, true),
+            Origin::Accepted(_) => (None, true, false),
+        };
+        let connection = Connection(Arc::new(Handle {
+            object,
+            name,
+            by_endpoint,
+            queue,
+            invalid: OnceLock::new(),
+            context: Mutex::default(),
+        }));
         let events = Events {
             handle: Arc::downgrade(&connection.0),
             handler: Mutex::new(Some(handler)),
@@ -72,6 +106,11 @@ impl Inactive {
         unsafe { xpc_connection_set_event_handler(connection.as_ptr(), block.as_ptr()) };
         // SAFETY: a connection with an event handler.
         unsafe { xpc_connection_activate(connection.as_ptr()) };
+        if let Origin::Accepted(Some(peers)) = &self.origin
+            && !peers.add(&connection.0)
+        {
+            connection.0.end_with_listener();
+        }
         connection
     }
 }
@@ -79,7 +118,7 @@ impl Inactive {
 impl Drop for Inactive {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
-        if self.name.is_some() {
+        if !matches!(self.origin, Origin::Accepted(_)) {
             let block = Block::handler(|_| {});
             // SAFETY: as in `activate`. A connection must be active when it is released; cancelled right after, it does
             // nothing else: launching needs a message.
@@ -100,6 +139,9 @@ pub(crate) struct Connection(pub(super) Arc<Handle>);
 pub(super) struct Handle {
     object: Retained,
     name: Option<Arc<str>>,
+    /// With whose handlers this one's takes turns.
+    queue: Option<Queue>,
+    by_endpoint: bool,
     /// Why the connection is over, once it is.
     invalid: OnceLock<Arc<str>>,
     pub(super) context: Mutex<Option<Context>>,
@@ -131,6 +173,15 @@ impl Connection {
 
     pub(super) fn object(&self) -> Retained {
         self.0.object.clone()
+    }
+
+    pub(super) fn queue(&self) -> Option<Queue> {
+        self.0.queue.clone()
+    }
+
+    /// Null where its handlers take turns with nobody else's.
+    pub(super) fn queue_address(&self) -> *const c_void {
+        self.0.queue.as_ref().map_or(ptr::null(), Queue::address)
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -185,7 +236,7 @@ impl Connection {
                 };
             }
         }
-        ReplyFuture { slot, _connection: self.clone() }
+        ReplyFuture { slot, _owner: self.0.clone() }
     }
 
     pub(crate) fn send_with_reply_blocking(
@@ -193,7 +244,8 @@ impl Connection {
         message: &Dictionary,
         timeout: Option<Duration>,
     ) -> Result<Message, Error> {
-        if RUNNING.with_borrow(|running| running.contains(&self.as_ptr())) {
+        let queue = self.queue_address();
+        if runs(self.as_ptr()) || (!queue.is_null() && runs(queue)) {
             return Err(Error::WouldDeadlock);
         }
         // A deadline beyond what the clock can express is none.
@@ -225,6 +277,13 @@ impl Connection {
 }
 
 impl Handle {
+    /// The listener that accepted this connection ended.
+    pub(super) fn end_with_listener(&self) {
+        let _ = self.invalid.set(LISTENER_GONE.into());
+        // SAFETY: an active connection; cancelling again does nothing.
+        unsafe { xpc_connection_cancel(self.object.as_ptr()) };
+    }
+
     /// What the system says of the end, where it is new enough to say anything.
     fn system_reason(&self) -> Option<Arc<str>> {
         unsafe extern "C" {
@@ -251,7 +310,8 @@ impl Handle {
                     "no service named {name} can be reached: services are found in Contents/XPCServices of the app's bundle that contains the running program. Start the app with `cargo xpc run`"
                 )
                 .into(),
-                None => "the peer ended the connection".into(),
+                None if self.by_endpoint => LISTENER_GONE.into(),
+            None => "the peer ended the connection".into(),
             }
         };
         self.invalid.get_or_init(reason).clone()
@@ -274,15 +334,21 @@ fn is_error(object: &Retained, constant: *const xpc_dictionary_s) -> bool {
 }
 
 thread_local! {
-    /// The connections whose handlers run on this thread.
-    static RUNNING: RefCell<Vec<xpc_connection_t>> = const { RefCell::new(Vec::new()) };
+    /// The connections and sessions whose handlers run on this thread, and their queues.
+    static RUNNING: RefCell<Vec<*const c_void>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls what must not wait for this connection, which waits for its return.
-pub(super) fn running(connection: xpc_connection_t, call: impl FnOnce()) {
-    RUNNING.with_borrow_mut(|running| running.push(connection));
+/// Whether a handler of this connection, session or queue runs on this thread.
+pub(super) fn runs<T>(object: *const T) -> bool {
+    RUNNING.with_borrow(|running| running.contains(&object.cast()))
+}
+
+/// Calls what must not wait for this connection or session, which waits for its return; nor for its queue, if that is
+/// not null.
+pub(super) fn running(object: xpc_object_t, queue: *const c_void, call: impl FnOnce()) {
+    RUNNING.with_borrow_mut(|running| running.extend([object.cast_const().cast(), queue]));
     call();
-    RUNNING.with_borrow_mut(|running| running.pop());
+    RUNNING.with_borrow_mut(|running| running.truncate(running.len() - 2));
 }
 
 /// What a connection's event handler owns. It must not keep the connection alive, which keeps it alive.
@@ -310,6 +376,10 @@ impl Events {
         let event = if object::is_dictionary(&object) {
             Event::Message(Message::new(object))
         } else if is_error(&object, &raw const _xpc_error_connection_interrupted) {
+            if connection.0.by_endpoint {
+                // There is nothing to launch again: what follows is the last event.
+                return connection.0.end_with_listener();
+            }
             Event::Interrupted
         } else if is_error(&object, &raw const _xpc_error_connection_invalid) {
             Event::Invalid(connection.0.invalid_reason())
@@ -322,7 +392,7 @@ impl Events {
         let last = matches!(event, Event::Invalid(_));
         let mut handler = lock(&self.handler);
         if let Some(handle) = handler.as_mut() {
-            running(connection.as_ptr(), || handle(connection, event));
+            running(connection.as_ptr(), connection.queue_address(), || handle(connection, event));
         }
         if last {
             // Nothing follows: what the handler holds goes.

@@ -1,6 +1,7 @@
 //! Suspension, barriers, contexts; and budgets, which libxpc does not have.
 
 use std::pin::Pin;
+use std::ptr;
 use std::sync::Mutex;
 use std::task::{Context, Poll};
 
@@ -8,6 +9,7 @@ use xpc_object::Dictionary;
 
 use super::block::Block;
 use super::connection::{self, Connection, Inactive};
+use super::queue::Queue;
 use super::raw::{xpc_connection_resume, xpc_connection_send_barrier, xpc_connection_suspend};
 use super::{AbortOnPanic, lock};
 use crate::Error;
@@ -42,13 +44,15 @@ impl Connection {
     }
 
     pub(crate) fn send_barrier(&self, barrier: impl FnOnce() + Send + 'static) {
-        let object = self.object();
+        // Not a clone of the connection, which may end meanwhile.
+        let (object, queue) = (self.object(), self.queue());
         let barrier = Mutex::new(Some(barrier));
         let block = Block::plain(move || {
             let guard = AbortOnPanic;
             let barrier = lock(&barrier).take();
             if let Some(barrier) = barrier {
-                connection::running(object.as_ptr(), barrier);
+                let queue = queue.as_ref().map_or(ptr::null(), Queue::address);
+                connection::running(object.as_ptr(), queue, barrier);
             }
             std::mem::forget(guard);
         });

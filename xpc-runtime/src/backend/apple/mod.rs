@@ -6,11 +6,14 @@
 mod block;
 mod connection;
 mod flow;
+mod listener;
 mod message;
 mod object;
+mod queue;
 mod raw;
 mod reply;
 mod service;
+mod session;
 pub(crate) mod testing;
 mod transaction;
 
@@ -20,9 +23,12 @@ pub use self::flow::Budget;
 pub(crate) use self::{
     connection::{Connection, Event, Inactive},
     flow::{SendReady, Suspension},
+    listener::Listener,
     message::{Message, Reply},
+    queue::Queue,
     reply::ReplyFuture,
     service::run_service,
+    session::{Session, SessionEvent},
     transaction::Transaction,
 };
 

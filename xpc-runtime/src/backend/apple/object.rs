@@ -1,16 +1,19 @@
 //! XPC objects with their reference count, and the way between them and plain values.
 
 use std::ffi::{CStr, CString};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::slice;
 
 use xpc_object::limits::MAX_DEPTH;
-use xpc_object::{Array, Bytes, Date, Dictionary, EncodeError, Object, Type, Uuid};
+use xpc_object::{Array, Bytes, Date, Dictionary, EncodeError, Endpoint, Object, Type, Uuid};
 
 use super::block::with_applier;
+use super::listener::Boxed;
 use super::raw::*;
 
 /// One reference to an XPC object.
+#[derive(Debug)]
 pub(super) struct Retained(NonNull<xpc_object_s>);
 
 // SAFETY: XPC's reference counts are atomic. The objects here are connections, which are thread-safe, and messages,
@@ -83,7 +86,7 @@ pub(super) fn fill(object: &Retained, contents: &Dictionary, depth: usize) -> Re
 
 fn from_rust(value: &Object, depth: usize) -> Result<Retained, EncodeError> {
     // SAFETY: each constructor copies what it is given: numbers, a pointer with the length that it has, a C string,
-    // sixteen bytes. Each returns an owned object.
+    // sixteen bytes, a descriptor that is open as long as its value. Each returns an owned object.
     let object = unsafe {
         Retained::owned(match value {
             Object::Null => xpc_null_create(),
@@ -103,6 +106,12 @@ fn from_rust(value: &Object, depth: usize) -> Result<Retained, EncodeError> {
                 let object = expect(Retained::owned(xpc_dictionary_create(ptr::null(), ptr::null(), 0)));
                 fill(&object, contents, depth)?;
                 return Ok(object);
+            }
+            // Duplicated by libxpc.
+            Object::Fd(fd) => xpc_fd_create(fd.as_raw_fd()),
+            Object::Endpoint(endpoint) => {
+                let boxed = endpoint.handle::<Boxed>().ok_or(EncodeError::Unsendable(Type::Endpoint))?;
+                return Ok(boxed.0.clone());
             }
             other => return Err(EncodeError::Unsendable(other.kind())),
         })
@@ -134,6 +143,12 @@ pub(super) fn is_dictionary(object: &Retained) -> bool {
     unsafe { ptr::eq(xpc_get_type(object.as_ptr()), &raw const _xpc_type_dictionary) }
 }
 
+/// As [`is_dictionary`], for a connection.
+pub(super) fn is_connection(object: &Retained) -> bool {
+    // SAFETY: as in `is_dictionary`.
+    unsafe { ptr::eq(xpc_get_type(object.as_ptr()), &raw const _xpc_type_connection) }
+}
+
 /// The contents of a dictionary.
 pub(super) fn contents(object: &Retained) -> Dictionary {
     debug_assert!(is_dictionary(object));
@@ -158,7 +173,7 @@ unsafe fn dictionary_to_rust(object: xpc_object_t, depth: usize) -> Dictionary {
 /// # Safety
 /// `object` is alive.
 unsafe fn to_rust(object: xpc_object_t, depth: usize) -> Object {
-    // SAFETY: alive, by this function's contract. Each getter is called for an object of its own type only. Pointers
+    // SAFETY: alive, by this function's contract. A duplicated descriptor is the caller's. Each getter is called for an object of its own type only. Pointers
     // into an object are valid as long as it is, and the bytes behind them are copied at once; a null pointer comes
     // with a length of zero only.
     unsafe {
@@ -205,6 +220,15 @@ unsafe fn to_rust(object: xpc_object_t, depth: usize) -> Object {
                 return Object::Foreign(Type::Dictionary);
             }
             Object::Dictionary(dictionary_to_rust(object, depth))
+        } else if is(&raw const _xpc_type_fd) {
+            match xpc_fd_dup(object) {
+                // This process has too many open.
+                ..0 => Object::Foreign(Type::Fd),
+                descriptor => Object::Fd(OwnedFd::from_raw_fd(descriptor).into()),
+            }
+        } else if is(&raw const _xpc_type_endpoint) {
+            Retained::borrowed(object)
+                .map_or(Object::Foreign(Type::Endpoint), |object| Object::Endpoint(Endpoint::new(Boxed(object))))
         } else {
             Object::Foreign(Type::Unknown)
         }

@@ -6,7 +6,6 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
-use super::connection::Connection;
 use super::lock;
 use super::message::Message;
 use crate::Error;
@@ -70,8 +69,8 @@ impl Wake for Parked {
 
 pub(crate) struct ReplyFuture {
     pub(super) slot: Arc<Slot>,
-    /// A pending reply keeps its connection alive.
-    pub(super) _connection: Connection,
+    /// A pending reply keeps its connection or session alive.
+    pub(super) _owner: Arc<dyn Send + Sync>,
 }
 
 impl Future for ReplyFuture {

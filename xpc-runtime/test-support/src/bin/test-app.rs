@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use xpc_runtime::{Array, Connection, Date, Dictionary, Error, Message, Object, Uuid};
+use xpc_runtime::{Array, Connection, Date, Dictionary, Endpoint, Error, Listener, Message, Object, Uuid};
 use xpc_runtime_tests::{ABSENT_SERVICE_NAME, BROKEN_SERVICE_NAME, OTHER_SERVICE_NAME, SERVICE_NAME};
 
 /// Nothing here takes a second; whoever waits this long waits for ever.
@@ -85,6 +85,9 @@ fn main() {
         "reply-by-name" => reply_by_name(),
         "every-type" => every_type(),
         "attachments" => attachments(),
+        "endpoint" => endpoint(),
+        "listener-ends" => listener_ends(),
+        "endpoint-descriptors" => endpoint_descriptors(),
         "launch-on-message" => launch_on_message(),
         "order" => order(),
         "kill-while-pending" => kill_while_pending(),
@@ -177,6 +180,94 @@ fn attachments() {
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
     assert_eq!(text, "through", "no process keeps a copy open");
+}
+
+/// A listener that says who it is and who asks.
+fn listen() -> Listener {
+    Listener::anonymous().activate(|peer| {
+        let client = peer.pid().unwrap();
+        peer.on_message(move |_, message| {
+            message.reply().with("pid", std::process::id()).with("client", client).send()
+        })
+        .activate();
+    })
+}
+
+fn connect_to(endpoint: &Endpoint) -> (Connection, Receiver<Event>) {
+    let (sender, events) = channel();
+    let connection = Connection::from_endpoint(endpoint)
+        .on_invalid(move |_, error| sender.send(Event::Invalid(error)).unwrap_or_default())
+        .activate();
+    (connection, events)
+}
+
+fn endpoint() {
+    let listener = listen();
+    let endpoint = listener.endpoint();
+    let me = Ok(std::process::id().into());
+    let (connection, _events) = connect(SERVICE_NAME);
+    let pid = service_pid(&connection);
+    let with_endpoint = |name: &str| op(name).with("endpoint", &endpoint);
+    let reply = ask(&connection, &with_endpoint("call-endpoint"));
+    assert_eq!((reply.uint64("pid"), reply.uint64("client")), (me.clone(), Ok(pid.into())), "{reply:?}");
+    let returned = ask(&connection, &with_endpoint("echo"));
+    assert_eq!(returned.endpoint("endpoint"), Ok(&endpoint), "the same, once it is back");
+    let (back, _events) = connect_to(returned.endpoint("endpoint").unwrap());
+    assert_eq!(ask(&back, &Dictionary::new()).uint64("client"), me);
+    // From one service to the other; whoever handed it on then goes.
+    ask(&connection, &with_endpoint("hand-on").with("to", OTHER_SERVICE_NAME));
+    let (other, _events) = connect(OTHER_SERVICE_NAME);
+    let other_pid = service_pid(&other);
+    let (witness, events) = connect(SERVICE_NAME);
+    ask(&witness, &op("echo"));
+    kill(pid);
+    assert!(matches!(next(&events), Event::Interrupted));
+    let reply = ask(&other, &op("call-kept"));
+    assert_eq!((reply.uint64("pid"), reply.uint64("client")), (me, Ok(other_pid.into())), "{reply:?}");
+    listener.cancel();
+    let reply = ask(&other, &op("call-kept"));
+    assert!(reply.string("error").is_ok_and(|error| error.contains("listener is gone")), "{reply:?}");
+}
+
+fn listener_ends() {
+    let (connection, _events) = connect(SERVICE_NAME);
+    for killed in [false, true] {
+        let pid = service_pid(&connection);
+        let reply = ask(&connection, &op("listen"));
+        let endpoint = reply.endpoint("endpoint").unwrap();
+        let (used, used_events) = connect_to(endpoint);
+        assert_eq!(ask(&used, &Dictionary::new()).uint64("pid"), Ok(pid.into()));
+        let (_unused, unused_events) = connect_to(endpoint);
+        if killed {
+            kill(pid);
+        } else {
+            ask(&connection, &op("stop-listening"));
+        }
+        for events in [used_events, unused_events] {
+            assert!(matches!(next(&events), Event::Invalid(_)));
+        }
+        assert!(matches!(used.send(&Dictionary::new()), Err(Error::Invalid(_))));
+        let (_late, events) = connect_to(endpoint);
+        assert!(matches!(next(&events), Event::Invalid(_)));
+    }
+}
+
+fn endpoint_descriptors() {
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let (connection, _events) = connect(SERVICE_NAME);
+    let open_there = || ask(&connection, &op("who")).array("descriptors").unwrap().len();
+    // The service is launched before this process is looked at.
+    let (before_there, before) = (open_there(), open());
+    let listener = listen();
+    for _ in 0..50 {
+        let message = op("call-endpoint").with("endpoint", listener.endpoint());
+        assert!(ask(&connection, &message).uint64("pid").is_ok());
+        ask(&connection, &op("echo").with("endpoint", listener.endpoint()));
+    }
+    // What is closed there is told here, in its own time.
+    while open() > before || open_there() > before_there {
+        thread::yield_now();
+    }
 }
 
 fn launch_on_message() {

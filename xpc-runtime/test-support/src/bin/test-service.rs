@@ -2,10 +2,14 @@
 
 use std::sync::Mutex;
 
-use xpc_runtime::{Array, Connection, Dictionary, Error, Message, xpc_main};
+use xpc_runtime::{Array, Connection, Dictionary, Endpoint, Error, Listener, Message, xpc_main};
 
 /// Requests that are never answered: they must be alive when the service is killed.
 static KEPT: Mutex<Vec<Message>> = Mutex::new(Vec::new());
+
+/// What was received and is used later.
+static ENDPOINT: Mutex<Option<Endpoint>> = Mutex::new(None);
+static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
 
 fn main() -> ! {
     if std::env::var("XPC_SERVICE_NAME").is_ok_and(|name| name == xpc_runtime_tests::BROKEN_SERVICE_NAME) {
@@ -71,11 +75,48 @@ fn main() -> ! {
                         Err(error) => Dictionary::new().with("error", error.to_string()),
                     })
                 }
+                "call-endpoint" => message.reply_with(call(message.endpoint("endpoint")?)),
+                "keep-endpoint" => {
+                    *ENDPOINT.lock().unwrap() = Some(message.endpoint("endpoint")?.clone());
+                    message.reply().send()
+                }
+                "call-kept" => {
+                    let endpoint = ENDPOINT.lock().unwrap().clone().unwrap();
+                    message.reply_with(call(&endpoint))
+                }
+                "hand-on" => {
+                    let other = Connection::service(message.string("to")?).activate();
+                    let kept =
+                        Dictionary::new().with("op", "keep-endpoint").with("endpoint", message.endpoint("endpoint")?);
+                    other.send_with_reply_blocking(&kept)?;
+                    message.reply().send()
+                }
+                "listen" => {
+                    let listener = Listener::anonymous().activate(|peer| {
+                        peer.on_message(|_, message| message.reply().with("pid", std::process::id()).send()).activate();
+                    });
+                    let endpoint = listener.endpoint();
+                    *LISTENER.lock().unwrap() = Some(listener);
+                    message.reply().with("endpoint", endpoint).send()
+                }
+                "stop-listening" => {
+                    LISTENER.lock().unwrap().take().unwrap().cancel();
+                    message.reply().send()
+                }
                 op => panic!("unknown op {op}"),
             }
         })
         .activate();
     })
+}
+
+/// What the endpoint's listener answers.
+fn call(endpoint: &Endpoint) -> Dictionary {
+    let connection = Connection::from_endpoint(endpoint).activate();
+    match connection.send_with_reply_blocking(&Dictionary::new()) {
+        Ok(reply) => reply.clone(),
+        Err(error) => Dictionary::new().with("error", error.to_string()),
+    }
 }
 
 fn who(connection: &Connection, peer: Option<u32>) -> Dictionary {

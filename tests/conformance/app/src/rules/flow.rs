@@ -1,12 +1,12 @@
 //! Holding connections up, and what waits in them.
 
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use conformance_service::{OTHER, SERVICE};
-use xpc_runtime::{Array, Budget, Connection, Error};
+use xpc_runtime::{Array, Budget, Connection, Error, Queue};
 
 use crate::case::{Case, Outcome};
 use crate::client::{FOR_EVER, ask, block_on, connect, op};
@@ -23,6 +23,9 @@ pub const CASES: &[Case] = &[
     Case::new("f", "past_the_budget_senders_are_refused_or_wait", budget).portable(&[]),
     Case::new("f", "waiting_for_room_inside_the_own_handler_is_an_error", budget_in_handler).portable(&[]),
     Case::new("g", "a_context_goes_with_the_last_clone_or_when_it_is_replaced", context),
+    Case::new("h", "handlers_of_one_queue_run_one_at_a_time", queue),
+    Case::new("h", "a_connection_that_waits_for_its_queue_can_be_cancelled_or_dropped", queue_and_end).portable(&[]),
+    Case::new("h", "a_blocking_request_on_a_connection_of_the_same_queue_is_an_error", queue_deadlock),
 ];
 
 /// The number that the service gave this connection.
@@ -258,5 +261,106 @@ fn context() -> Outcome {
     while Arc::strong_count(&second) > 1 {
         thread::yield_now();
     }
+    Ok(())
+}
+
+/// A connection of this queue, whose handler says which one it is, and waits.
+fn queued(queue: &Queue, number: u64, running: &Sender<u64>, may_go_on: &Arc<Mutex<Receiver<()>>>) -> Connection {
+    let (running, may_go_on) = (running.clone(), may_go_on.clone());
+    Connection::service(SERVICE)
+        .target_queue(queue)
+        .on_message(move |_, _| {
+            running.send(number).unwrap_or_default();
+            // Whoever waits here holds the lock: there is nobody else, or this is no queue.
+            let may_go_on = may_go_on.try_lock().expect("one handler at a time");
+            may_go_on.recv().unwrap_or_default();
+        })
+        .activate()
+}
+
+fn queue() -> Outcome {
+    const CONNECTIONS: u64 = 4;
+    let queue = Queue::serial("com.example.conformance.queue");
+    assert_eq!(queue.label(), "com.example.conformance.queue");
+    let (running, runs) = channel();
+    let (go_on, may_go_on) = channel();
+    let may_go_on = Arc::new(Mutex::new(may_go_on));
+    let connections: Vec<_> = (0..CONNECTIONS).map(|number| queued(&queue, number, &running, &may_go_on)).collect();
+    let (other, _events) = connect(SERVICE);
+    for connection in &connections {
+        peer(connection)?;
+    }
+    for connection in &connections {
+        for _ in 0..3 {
+            connection.send(&op("tell"))?;
+        }
+    }
+    let mut calls = [0; CONNECTIONS as usize];
+    for _ in 0..3 * CONNECTIONS {
+        let number = runs.recv_timeout(FOR_EVER).expect("a handler runs");
+        ask(&other, &op("echo"))?;
+        assert_eq!(runs.try_recv(), Err(TryRecvError::Empty), "the next one waits");
+        calls[usize::try_from(number).expect("a small number")] += 1;
+        go_on.send(()).expect("the handler waits");
+    }
+    assert_eq!(calls, [3; CONNECTIONS as usize], "all have their turns");
+    Ok(())
+}
+
+/// Whether a connection sends while its queue is busy is libxpc's affair; here it does.
+fn queue_and_end() -> Outcome {
+    let queue = Queue::serial("ends");
+    let (running, runs) = channel();
+    let (go_on, may_go_on) = channel();
+    let may_go_on = Arc::new(Mutex::new(may_go_on));
+    let first = queued(&queue, 1, &running, &may_go_on);
+    let (other, _events) = connect(SERVICE);
+    peer(&first)?;
+    first.send(&op("tell"))?;
+    assert_eq!(runs.recv_timeout(FOR_EVER), Ok(1));
+    let (sender, invalid) = channel();
+    let cancelled = Connection::service(SERVICE)
+        .target_queue(&queue)
+        .on_message(|_, _| {})
+        .on_invalid(move |_, _| sender.send(()).unwrap_or_default())
+        .activate();
+    let dropped = queued(&queue, 2, &running, &may_go_on);
+    let (cancelled_peer, dropped_peer) = (peer(&cancelled)?, peer(&dropped)?);
+    for (connection, peer) in [(&cancelled, cancelled_peer), (&dropped, dropped_peer)] {
+        connection.send(&op("tell"))?;
+        connection.send(&op("note"))?;
+        wait_until_seen(&other, peer, "noted")?;
+    }
+    cancelled.cancel();
+    drop(dropped);
+    wait_until_seen(&other, cancelled_peer, "invalid")?;
+    wait_until_seen(&other, dropped_peer, "invalid")?;
+    assert_eq!(invalid.try_recv(), Err(TryRecvError::Empty), "the last event has to wait, too");
+    go_on.send(()).expect("the handler waits");
+    invalid.recv_timeout(FOR_EVER).expect("the last event");
+    // Who was dropped took its turn with it.
+    first.send(&op("tell"))?;
+    assert_eq!(runs.recv_timeout(FOR_EVER), Ok(1));
+    go_on.send(()).expect("the handler waits");
+    Ok(())
+}
+
+fn queue_deadlock() -> Outcome {
+    let queue = Queue::serial("deadlock");
+    let other = Connection::service(SERVICE).target_queue(&queue).activate();
+    let outside = Connection::service(SERVICE).target_queue(&Queue::serial("outside")).activate();
+    let (sender, results) = channel();
+    let asked = other.clone();
+    let connection = Connection::service(SERVICE)
+        .target_queue(&queue)
+        .on_message(move |_, _| {
+            let same = asked.send_with_reply_blocking(&op("echo")).err();
+            sender.send((same, outside.send_with_reply_blocking(&op("echo")).is_ok())).unwrap_or_default();
+        })
+        .activate();
+    connection.send(&op("tell"))?;
+    assert_eq!(results.recv_timeout(FOR_EVER), Ok((Some(Error::WouldDeadlock), true)));
+    // Outside of handlers it is none.
+    ask(&other, &op("echo"))?;
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! The tests, one room a family of rules.
 
 mod ending;
+mod endpoints;
 mod flow;
 mod launching;
 mod lifetime;
 mod order;
+mod sessions;
 mod values;
 
 use crate::case::Case;
@@ -27,6 +29,7 @@ pub const RULES: &[(&str, &str)] = &[
         "7",
         "who cancels what: the client is interrupted, the service's peer is invalid, one's own connection is invalid and then silent",
     ),
+    ("8", "a connection made from an endpoint is *invalid* when its listener goes"),
     ("9", "a request that is dropped without a reply interrupts its sender, and the connection stays"),
     ("10", "there is one reply to a message; a message is a dictionary"),
     (
@@ -35,10 +38,15 @@ pub const RULES: &[(&str, &str)] = &[
     ),
     ("12", "a barrier runs once what was sent before has left; meanwhile nothing is sent"),
     ("13", "the peer's credentials: unknown to a client before the first exchange, known for accepted peers"),
+    (
+        "14",
+        "a session belongs to one instance of a service: every disconnection is its end, and it launches nothing again",
+    ),
     ("15", "a service without a transaction is ended when it is idle; its client is interrupted"),
     ("16", "*termination imminent* goes to accepted peers; the end of the last transaction is the end of the process"),
     ("17", "`xpc_main` never returns; a service that is run by hand says so and aborts"),
     ("18", "a service that ends at once over and over is started less and less often"),
+    ("20", "an endpoint, which only an anonymous listener has, leads there from any process that it was sent to"),
     ("23", "what a service prints, and its panics, can be seen"),
     ("a", "values of every type arrive as they were sent"),
     ("b", "the environment is the service's own: `EnvironmentVariables` and little else"),
@@ -47,9 +55,21 @@ pub const RULES: &[(&str, &str)] = &[
     ("e", "a dropped connection ends when what was sent has left"),
     ("f", "a budget bounds what waits to be sent: past it senders are refused, or wait for room"),
     ("g", "a connection may carry a context"),
+    ("h", "connections may share a queue: of all their handlers one runs at a time"),
 ];
 
 /// All tests.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
-    [launching::CASES, order::CASES, ending::CASES, lifetime::CASES, values::CASES, flow::CASES].into_iter().flatten()
+    [
+        launching::CASES,
+        order::CASES,
+        ending::CASES,
+        endpoints::CASES,
+        lifetime::CASES,
+        sessions::CASES,
+        values::CASES,
+        flow::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }

@@ -94,7 +94,7 @@ fn attempt(what: &str, argument: &str) -> io::Result<()> {
             )?;
             call(libc::SYS_pidfd_getfd, [process.as_raw_fd().into(), 0, 0, 0, 0, 0])
         }
-        "limit" => call(libc::SYS_prlimit64, [number(), c_long::from(libc::RLIMIT_NOFILE.cast_signed()), 0, 0, 0, 0]),
+        "limit" => call(libc::SYS_prlimit64, [number(), libc::RLIMIT_NOFILE as c_long, 0, 0, 0, 0]),
         "io-uring" => {
             let mut parameters = [0_u64; 32];
             let parameters = parameters.as_mut_ptr().expose_provenance().cast_signed() as c_long;

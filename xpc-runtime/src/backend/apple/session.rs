@@ -1,0 +1,279 @@
+//! Sessions, over what macOS 13 has for them.
+
+use std::ffi::{CStr, CString, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use xpc_object::Dictionary;
+use xpc_runtime_sys::rich_error::{xpc_rich_error_can_retry, xpc_rich_error_copy_description};
+use xpc_runtime_sys::session::*;
+use xpc_runtime_sys::types::*;
+
+use super::block::Block;
+use super::connection;
+use super::message::Message;
+use super::object::{self, Retained};
+use super::reply::{ReplyFuture, Slot};
+use super::{AbortOnPanic, lock};
+use crate::Error;
+
+pub(crate) enum SessionEvent {
+    Message(Message),
+    Cancelled(Arc<str>),
+}
+
+type Handler = Box<dyn FnMut(&Session, SessionEvent) + Send>;
+
+#[derive(Clone)]
+pub(crate) struct Session(Arc<Handle>);
+
+/// What all clones share; its end is the end of the session.
+struct Handle {
+    object: Retained,
+    name: Arc<str>,
+    /// Why the session is over, once it is.
+    invalid: OnceLock<Arc<str>>,
+    /// libxpc was told to cancel it.
+    cancelled: AtomicBool,
+}
+
+impl Handle {
+    fn cancel(&self) {
+        if !self.cancelled.swap(true, Ordering::AcqRel)
+            && let Some(cancel) = xpc_session_cancel()
+        {
+            // SAFETY: a session that was activated.
+            unsafe { cancel(self.object.as_ptr()) };
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // libxpc forbids to release a session that was not cancelled.
+        self.cancel();
+    }
+}
+
+/// Finds a function of macOS 13's, or says that it is missing.
+macro_rules! find {
+    ($name:ident) => {
+        $name().ok_or(Error::Unsupported("sessions need macOS 13: use a `Connection` before that"))
+    };
+}
+
+impl Session {
+    pub(crate) fn activate(name: &str, handler: Handler) -> Result<Self, Error> {
+        // All of them before the first is called: what was created inactive cannot be given up.
+        let create = find!(xpc_session_create_xpc_service)?;
+        let set_message_handler = find!(xpc_session_set_incoming_message_handler)?;
+        let set_cancel_handler = find!(xpc_session_set_cancel_handler)?;
+        let activate = find!(xpc_session_activate)?;
+        find!(xpc_session_cancel)?;
+
+        // A name with a NUL in it is nobody's; the part before the NUL might be somebody's.
+        let c_name = CString::new(name).unwrap_or_else(|_| c"name-with-nul".to_owned());
+        let mut error = ptr::null_mut();
+        // SAFETY: the name is a C string that is copied; no queue means libdispatch's default one. The result is owned,
+        // or null, and then the error is.
+        let object = unsafe {
+            Retained::owned(create(c_name.as_ptr(), ptr::null_mut(), XPC_SESSION_CREATE_INACTIVE, &raw mut error))
+        };
+        // SAFETY: an owned error, or still null.
+        let object = object.ok_or_else(|| unsafe { RichError::owned(error) }.into_error())?;
+        let session = Self(Arc::new(Handle {
+            object,
+            name: name.into(),
+            invalid: OnceLock::new(),
+            cancelled: AtomicBool::new(false),
+        }));
+
+        let events = Arc::new(Events { handle: Arc::downgrade(&session.0), handler: Mutex::new(Some(handler)) });
+        let messages = events.clone();
+        let on_message = Block::handler(move |object| messages.message(object));
+        let on_cancelled = Block::handler(move |error| events.cancelled(error));
+        // SAFETY: an inactive session, and blocks with the signatures of its handlers, which are copied.
+        unsafe {
+            set_message_handler(session.as_ptr(), on_message.as_ptr());
+            set_cancel_handler(session.as_ptr(), on_cancelled.as_ptr());
+        }
+        let mut error = ptr::null_mut();
+        // SAFETY: an inactive session with handlers; where it fails the error is owned.
+        if unsafe { activate(session.as_ptr(), &raw mut error) } {
+            return Ok(session);
+        }
+        // libxpc cancels a session whose activation fails.
+        session.0.cancelled.store(true, Ordering::Release);
+        // SAFETY: an owned error, or still null.
+        Err(unsafe { RichError::owned(error) }.into_error())
+    }
+
+    fn as_ptr(&self) -> xpc_session_t {
+        self.0.object.as_ptr()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.0.invalid.get().map_or(Ok(()), |reason| Err(Error::Invalid(reason.clone())))
+    }
+
+    pub(crate) fn send(&self, message: &Dictionary) -> Result<(), Error> {
+        let message = object::dictionary(message)?;
+        self.check()?;
+        let send = find!(xpc_session_send_message)?;
+        // SAFETY: an active session and a dictionary, which is retained until it has left. What is returned is owned.
+        let error = unsafe { RichError::owned(send(self.as_ptr(), message.as_ptr())) };
+        if error.0.is_none() { Ok(()) } else { Err(error.into_error()) }
+    }
+
+    pub(crate) fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
+        let slot = Arc::new(Slot::default());
+        if let Err(error) = self.request(message, &slot) {
+            slot.fill(Err(error));
+        }
+        ReplyFuture { slot, _owner: self.0.clone() }
+    }
+
+    fn request(&self, message: &Dictionary, slot: &Arc<Slot>) -> Result<(), Error> {
+        let message = object::dictionary(message)?;
+        self.check()?;
+        let send = find!(xpc_session_send_message_with_reply_async)?;
+        // The handler goes with the reply, so that this clone is no cycle: it keeps the session until then.
+        let (session, filled) = (self.clone(), slot.clone());
+        let block = Block::reply(move |reply, error| {
+            let guard = AbortOnPanic;
+            // SAFETY: libxpc lends both for the call; one of them is null.
+            let (reply, error) = unsafe { (Retained::borrowed(reply), RichError(Retained::borrowed(error))) };
+            filled.fill(session.outcome(reply, error));
+            std::mem::forget(guard);
+        });
+        // SAFETY: an active session, a dictionary, and a block with the signature of a reply handler, which is copied.
+        unsafe { send(self.as_ptr(), message.as_ptr(), block.as_ptr()) };
+        Ok(())
+    }
+
+    pub(crate) fn send_with_reply_blocking(
+        &self,
+        message: &Dictionary,
+        timeout: Option<Duration>,
+    ) -> Result<Message, Error> {
+        if connection::runs(self.as_ptr()) {
+            return Err(Error::WouldDeadlock);
+        }
+        // A deadline beyond what the clock can express is none.
+        if let Some(deadline) = timeout.and_then(|timeout| Instant::now().checked_add(timeout)) {
+            return self.send_with_reply(message).slot.wait(deadline);
+        }
+        let message = object::dictionary(message)?;
+        self.check()?;
+        let send = find!(xpc_session_send_message_with_reply_sync)?;
+        let mut error = ptr::null_mut();
+        // SAFETY: an active session, whose handlers do not run on this thread, and a dictionary. The reply is owned, or
+        // null, and then the error is.
+        let (reply, error) = unsafe {
+            let reply = Retained::owned(send(self.as_ptr(), message.as_ptr(), &raw mut error));
+            (reply, RichError::owned(error))
+        };
+        self.outcome(reply, error)
+    }
+
+    fn outcome(&self, reply: Option<Retained>, error: RichError) -> Result<Message, Error> {
+        match reply {
+            Some(reply) if object::is_dictionary(&reply) => Ok(Message::new(reply)),
+            _ => Err(self.check().err().unwrap_or_else(|| error.into_error())),
+        }
+    }
+
+    pub(crate) fn cancel(&self) {
+        let _ = self.0.invalid.set("the session was cancelled".into());
+        self.0.cancel();
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
+    }
+}
+
+/// What a session's handlers own. It must not keep the session alive, which keeps it alive.
+struct Events {
+    handle: Weak<Handle>,
+    /// libxpc calls one at a time; the lock costs nothing then.
+    handler: Mutex<Option<Handler>>,
+}
+
+impl Events {
+    fn message(&self, object: xpc_object_t) {
+        let guard = AbortOnPanic;
+        // SAFETY: libxpc lends the object for the call.
+        if let Some(object) = unsafe { Retained::borrowed(object) }
+            && object::is_dictionary(&object)
+        {
+            self.deliver(|_| SessionEvent::Message(Message::new(object)));
+        }
+        std::mem::forget(guard);
+    }
+
+    fn cancelled(&self, error: xpc_rich_error_t) {
+        let guard = AbortOnPanic;
+        // SAFETY: libxpc lends the error for the call.
+        let error = RichError(unsafe { Retained::borrowed(error) });
+        self.deliver(|session| {
+            session.0.cancelled.store(true, Ordering::Release);
+            SessionEvent::Cancelled(session.0.invalid.get_or_init(|| error.description()).clone())
+        });
+        // Nothing follows: what the handler holds goes.
+        let finished = lock(&self.handler).take();
+        drop(finished);
+        std::mem::forget(guard);
+    }
+
+    fn deliver(&self, event: impl FnOnce(&Session) -> SessionEvent) {
+        // Without a handle nobody is left to be told.
+        let Some(session) = self.handle.upgrade().map(Session) else { return };
+        let event = event(&session);
+        if let Some(handle) = lock(&self.handler).as_mut() {
+            connection::running(session.as_ptr(), ptr::null(), || handle(&session, event));
+        }
+    }
+}
+
+/// Why libxpc did not do something; nothing where it does not say.
+struct RichError(Option<Retained>);
+
+impl RichError {
+    /// # Safety
+    /// As [`Retained::owned`].
+    unsafe fn owned(error: xpc_rich_error_t) -> Self {
+        // SAFETY: this function's contract.
+        Self(unsafe { Retained::owned(error) })
+    }
+
+    fn into_error(self) -> Error {
+        let may_retry = self.0.as_ref().zip(xpc_rich_error_can_retry()).is_some_and(|(error, can_retry)| {
+            // SAFETY: a live error.
+            unsafe { can_retry(error.as_ptr()) }
+        });
+        if may_retry { Error::Interrupted } else { Error::Invalid(self.description()) }
+    }
+
+    fn description(&self) -> Arc<str> {
+        unsafe extern "C" {
+            /// free(3).
+            fn free(memory: *mut c_void);
+        }
+        let Some((error, copy)) = self.0.as_ref().zip(xpc_rich_error_copy_description()) else {
+            return "the session is over".into();
+        };
+        // SAFETY: a live error; the result is a C string that is this function's, or null.
+        unsafe {
+            let text = copy(error.as_ptr());
+            if text.is_null() {
+                return "the session is over".into();
+            }
+            let description = CStr::from_ptr(text).to_string_lossy().into();
+            free(text.cast());
+            description
+        }
+    }
+}
