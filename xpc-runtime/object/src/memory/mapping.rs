@@ -208,8 +208,8 @@ impl Mapped {
 impl Drop for Mapped {
     fn drop(&mut self) {
         // SAFETY: mapped, by the contract of `new`; whatever gave its address away keeps this value.
-        let result = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.len) };
-        debug_assert_eq!(result, Ok(()));
+        let result = unsafe { super::system::unmap(self.start, self.len) };
+        debug_assert!(result.is_ok(), "{result:?}");
     }
 }
 

@@ -5,6 +5,7 @@ mod mapping;
 mod memfd;
 #[cfg(any(not(target_os = "linux"), xpc_runtime_force_apple))]
 mod region;
+mod system;
 
 use std::any::Any;
 use std::fmt::{self, Debug};

@@ -1,11 +1,9 @@
 use std::io;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::Arc;
 
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
-
 use super::mapping::Mapped;
-use super::{Mapping, MemoryHandle};
+use super::{Mapping, MemoryHandle, system};
 
 /// Memory of this process that libxpc can box (`xpc_shmem_create`): mapped with `MAP_SHARED`.
 #[derive(Debug)]
@@ -16,10 +14,7 @@ pub struct Region {
 
 impl Region {
     pub(super) fn new(len: usize) -> io::Result<Self> {
-        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of this process.
-        let start =
-            unsafe { mmap_anonymous(ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED) }?;
-        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::Other)?;
+        let start = system::map_anonymous(len)?;
         // SAFETY: just mapped, and known here only.
         let mapped = unsafe { Mapped::new(start, len) };
         Ok(Self { mapped: Arc::new(mapped), len })
