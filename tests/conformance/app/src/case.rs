@@ -30,7 +30,7 @@ pub enum Needs {
 impl Needs {
     /// Whether it is there.
     pub fn are_met(self) -> bool {
-        self == Self::Nothing || cfg!(not(target_vendor = "apple"))
+        self == Self::Nothing || cfg!(not(any(target_vendor = "apple", xpc_runtime_force_apple)))
     }
 }
 

@@ -8,5 +8,7 @@ pub use operations::serve;
 pub const SERVICE: &str = xpc_runtime::service_name!();
 /// A second service of the same app, which joins the app's session.
 pub const OTHER: &str = "com.example.conformance.other";
+/// A service with the entitlement `com.apple.security.app-sandbox`, and no other.
+pub const SANDBOXED: &str = "com.example.conformance.sandboxed";
 /// A service that ends at its start.
 pub const BROKEN: &str = "com.example.conformance.broken";

@@ -223,6 +223,14 @@ fn perform(connection: &Connection, message: Message) -> Result<(), Error> {
             eprintln!("on standard error");
             message.reply().send()
         }
+        "read" => match std::fs::read(message.string("path")?) {
+            Ok(content) => message.reply().with("content", content).send(),
+            Err(error) => message.reply_with(failed(&error)),
+        },
+        "connect" => match std::net::TcpStream::connect(message.string("address")?) {
+            Ok(_) => message.reply().with("connected", true).send(),
+            Err(error) => message.reply_with(failed(&error)),
+        },
         "panic" => panic!("told to panic"),
         other => message.reply().with("error", format!("no operation {other}")).send(),
     }
@@ -235,6 +243,11 @@ fn call(endpoint: &Endpoint, message: &Message) -> Result<(), Error> {
         Ok(reply) => message.reply_with(reply.clone()),
         Err(error) => message.reply().with("error", error.to_string()).send(),
     }
+}
+
+fn failed(error: &std::io::Error) -> Dictionary {
+    let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+    Dictionary::new().with("denied", denied).with("error", error.to_string())
 }
 
 fn who(connection: &Connection, number: u64, started: SystemTime) -> Dictionary {

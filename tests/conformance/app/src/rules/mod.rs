@@ -6,6 +6,7 @@ mod flow;
 mod launching;
 mod lifetime;
 mod order;
+mod sandbox;
 mod sessions;
 mod values;
 
@@ -47,6 +48,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("17", "`xpc_main` never returns; a service that is run by hand says so and aborts"),
     ("18", "a service that ends at once over and over is started less and less often"),
     ("20", "an endpoint, which only an anonymous listener has, leads there from any process that it was sent to"),
+    ("22", "a sandbox applies with the entitlement `com.apple.security.app-sandbox`, and not without it"),
     ("23", "what a service prints, and its panics, can be seen"),
     ("a", "values of every type arrive as they were sent"),
     ("b", "the environment is the service's own: `EnvironmentVariables` and little else"),
@@ -66,6 +68,7 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         ending::CASES,
         endpoints::CASES,
         lifetime::CASES,
+        sandbox::CASES,
         sessions::CASES,
         values::CASES,
         flow::CASES,
