@@ -104,8 +104,12 @@ const BLOCKS: &[(&str, &str, &str)] = &[
 ];
 
 /// The functions of `block.rs` that make blocks, and what they make.
-const MAKERS: &[(&str, &str)] =
-    &[("handler", "xpc_handler_t"), ("plain", "dispatch_block_t"), ("with_applier", "xpc_dictionary_applier_t")];
+const MAKERS: &[(&str, &str)] = &[
+    ("handler", "xpc_handler_t"),
+    ("plain", "dispatch_block_t"),
+    ("reply", "xpc_session_reply_handler_t"),
+    ("with_applier", "xpc_dictionary_applier_t"),
+];
 
 /// A file in C that compiles if what Rust declares is what the headers declare.
 #[derive(Default)]

@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_char, c_int, c_ulong, c_void};
 use std::ptr;
 use std::sync::Arc;
 
-use super::raw::{_NSConcreteStackBlock, block_t, xpc_object_t};
+use super::raw::{_NSConcreteStackBlock, block_t, xpc_object_t, xpc_rich_error_t};
 
 /// The descriptor starts with two numbers and has a copy and a dispose function after them.
 const HAS_COPY_DISPOSE: c_int = 1 << 25;
@@ -84,7 +84,7 @@ impl<F: Fn(xpc_object_t, xpc_object_t) + Send + Sync + 'static> Block<F> {
         unsafe extern "C" fn invoke<F: Fn(xpc_object_t, xpc_object_t)>(
             block: *const Layout<F>,
             reply: xpc_object_t,
-            error: xpc_object_t,
+            error: xpc_rich_error_t,
         ) {
             // SAFETY: as in `handler`.
             let closure = unsafe { &*(*block).capture };

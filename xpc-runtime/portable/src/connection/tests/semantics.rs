@@ -308,8 +308,9 @@ fn a_peer_that_takes_no_replies_gets_no_further_requests_handled() {
         request(&peer, n);
     }
     // More than the socket and the budget hold has not been handled, and nobody else is held up.
+    let before = handled.iter().take(16).count();
     assert!(nothing_arrives(&accepted().2));
-    let before = handled.try_iter().count();
+    let before = before + handled.try_iter().count();
     assert!((16..80).contains(&before), "{before}");
     // It goes on as the peer takes its replies, and nothing is lost.
     for n in 0..100 {
