@@ -23,6 +23,9 @@ thread_local! {
 
 /// Reads a list of either form, whose root has to be a dictionary. The error is a fragment without the file's name.
 pub(crate) fn read(bytes: &[u8]) -> Result<Dictionary, String> {
+    if has_impossible_date(bytes) {
+        return Err("it has a date outside of the years 1 to 9999".to_owned());
+    }
     DEPTH.set(0);
     MEMORY.set(0);
     plist::from_bytes::<Measured>(bytes).map_err(|error| {
@@ -36,6 +39,33 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Dictionary, String> {
     })?;
     let value = Value::from_reader(std::io::Cursor::new(bytes)).map_err(|error| error.to_string())?;
     value.into_dictionary().ok_or_else(|| "its root is no dictionary".to_owned())
+}
+
+/// Seconds from 1 January 2001, from which the binary form counts, back to the year 1 and on to the year 10000.
+const DATES: std::ops::Range<f64> = -63_113_904_000.0..252_423_993_600.0;
+
+/// The crate panics where it prints a date that has no four-digit year, and it prints those of the binary form to hand them on.
+/// So the dates are looked for in the table of objects, at the end of the file. What is wrong with the table itself the
+/// crate says.
+fn has_impossible_date(bytes: &[u8]) -> bool {
+    /// Marks an object that is a date: eight bytes follow.
+    const DATE: u8 = 0x33;
+    let Some(trailer) = bytes.last_chunk::<32>().filter(|_| bytes.starts_with(b"bplist")) else { return false };
+    let [_, _, _, _, _, _, width, _, number @ ..] = trailer;
+    let number = |at: usize| number.get(at..at + 8)?.iter().try_fold(0_usize, |value, byte| append(value, *byte));
+    let (Some(count), Some(table)) = (number(0), number(16)) else { return false };
+    let entries = bytes.get(table..).unwrap_or_default().chunks_exact(usize::from(*width).max(1)).take(count);
+    let offsets = entries.filter_map(|entry| entry.iter().try_fold(0_usize, |value, byte| append(value, *byte)));
+    let mut dates = offsets.filter_map(|offset| match bytes.get(offset..)? {
+        [DATE, seconds @ ..] => seconds.first_chunk().map(|seconds| f64::from_be_bytes(*seconds)),
+        _ => None,
+    });
+    dates.any(|seconds| !DATES.contains(&seconds))
+}
+
+/// One more byte of a big-endian number.
+fn append(value: usize, byte: u8) -> Option<usize> {
+    value.checked_mul(256)?.checked_add(byte.into())
 }
 
 /// A value that was looked at and not kept.
@@ -135,6 +165,26 @@ mod tests {
         let deep = |levels: usize| xml(&format!("{}{}", "<array>".repeat(levels), "</array>".repeat(levels)));
         assert!(deep(60).is_ok());
         assert!(deep(300_000).unwrap_err().contains("nested deeper"));
+    }
+
+    #[test]
+    fn a_date_beyond_all_years_made_the_reader_panic() {
+        let list = |seconds: f64| {
+            let mut list = b"bplist00\xd1\x01\x02\x51a\x33".to_vec();
+            list.extend(seconds.to_be_bytes());
+            let table = list.len() as u64;
+            list.extend([8, 11, 13, 0, 0, 0, 0, 0, 0, 1, 1]);
+            for number in [3, 0, table] {
+                list.extend(number.to_be_bytes());
+            }
+            read(&list)
+        };
+        for seconds in [0.0, -1.5, DATES.start, DATES.end - 1.0] {
+            assert!(list(seconds).unwrap()["a"].as_date().is_some(), "{seconds}");
+        }
+        for seconds in [DATES.start - 1.0, DATES.end, 1e18, -1e300, f64::INFINITY, f64::NAN] {
+            assert!(list(seconds).unwrap_err().contains("date"), "{seconds}");
+        }
     }
 
     /// Each of 40 arrays holds the next one twice.
