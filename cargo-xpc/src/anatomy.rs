@@ -4,9 +4,10 @@
 //! iOS, keep it at their root. A framework's own folder is neither: it is a wrapper of symlinks around `Versions`.
 //! Signing, reading back and inspecting agree on this page and on nothing else.
 
-use std::io;
+use std::io::{self, Read as _};
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use fs_err::os::unix::fs::OpenOptionsExt as _;
 use thiserror::Error;
 
 use crate::property_list;
@@ -74,7 +75,7 @@ impl Anatomy {
         if !is_file(&info_path)? {
             return Ok(None);
         }
-        let info_bytes = fs_err::read(&info_path)?;
+        let info_bytes = read(&info_path)?;
         let unreadable = |why| AnatomyError::InfoPlist { path: info_path.clone(), why };
         let info = property_list::read(&info_bytes).map_err(unreadable)?;
         Ok(Some(Self { root: root.to_owned(), content, info_path, info_bytes, info }))
@@ -205,6 +206,14 @@ pub(crate) fn is_allowed_target(link: &Utf8Path, target: &Utf8Path) -> bool {
         }
     }
     true
+}
+
+/// Reads a file. It may have become a pipe since it was looked at, which nobody is to wait for.
+fn read(path: &Utf8Path) -> io::Result<Vec<u8>> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut bytes = Vec::new();
+    fs_err::OpenOptions::new().read(true).custom_flags(flags).open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
