@@ -7,6 +7,7 @@ mod details;
 mod embed;
 mod faults;
 mod golden;
+mod killed;
 mod mistakes;
 mod packages;
 mod rustflags;
