@@ -22,6 +22,8 @@ mod peers;
 mod profile;
 mod refusals;
 mod requests;
+#[cfg(target_os = "linux")]
+mod system;
 mod third_party;
 mod timestamp;
 mod verifying;
