@@ -1,6 +1,7 @@
 //! Signing, reading back and inspecting, on real Mach-O files.
 
 mod apple;
+mod bombs;
 mod changes;
 mod command;
 mod demands;
