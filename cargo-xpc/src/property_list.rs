@@ -27,7 +27,9 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Dictionary, String> {
         return Err("it has a date outside of the years 1 to 9999".to_owned());
     }
     if let Some(what) = lost_in_xml(bytes) {
-        return Err(format!("it has {what}, which property lists cannot rely on: `plutil -convert xml1` writes it anew"));
+        return Err(format!(
+            "it has {what}, which property lists cannot rely on: `plutil -convert xml1` writes it anew"
+        ));
     }
     DEPTH.set(0);
     MEMORY.set(0);

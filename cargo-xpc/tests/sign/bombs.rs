@@ -56,9 +56,11 @@ fn root() -> [Vec<u8>; 2] {
 
 fn bombs() -> Vec<(&'static str, Vec<u8>)> {
     let xml = |head: &str, body: &str| {
-        format!("<?xml version=\"1.0\"?>{head}<plist version=\"1.0\"><dict><key>a</key>{body}</dict></plist>").into_bytes()
+        format!("<?xml version=\"1.0\"?>{head}<plist version=\"1.0\"><dict><key>a</key>{body}</dict></plist>")
+            .into_bytes()
     };
-    let laughs: String = (1..12).map(|n| format!("<!ENTITY l{n} \"{}\">", format!("&l{};", n - 1).repeat(10))).collect();
+    let laughs: String =
+        (1..12).map(|n| format!("<!ENTITY l{n} \"{}\">", format!("&l{};", n - 1).repeat(10))).collect();
     let laughs = format!("<!DOCTYPE plist [<!ENTITY l0 \"ha\">{laughs}]>");
     let doubling = |level: u16| [&[0xa2][..], &(level + 1).to_be_bytes(), &(level + 1).to_be_bytes()].concat();
     let doubling = (2..60).map(doubling).chain([vec![0x09]]).collect::<Vec<_>>();
@@ -73,7 +75,10 @@ fn bombs() -> Vec<(&'static str, Vec<u8>)> {
         ("dictionaries in dictionaries", xml("", &"<dict><key>a</key>".repeat(50_000))),
         ("a million laughs", xml(&laughs, "<string>&l11;</string>")),
         ("a million laughs as a key", xml(&laughs, "<dict><key>&l11;</key><true/></dict>")),
-        ("an entity of outside", xml("<!DOCTYPE plist [<!ENTITY x SYSTEM \"file:///etc/passwd\">]>", "<string>&x;</string>")),
+        (
+            "an entity of outside",
+            xml("<!DOCTYPE plist [<!ENTITY x SYSTEM \"file:///etc/passwd\">]>", "<string>&x;</string>"),
+        ),
         ("more values than memory", xml("", &format!("<array>{}</array>", "<true/>".repeat(2_200_000)))),
         ("an old list, deep", [b"{a=".to_vec(), b"(".repeat(300_000)].concat()),
         ("a list that doubles itself", whole(doubling)),
@@ -249,7 +254,8 @@ fn bombs_as_provisioning_profile() {
     let pristine = app();
     let team = ["--password-env", "PASSWORD_OF_TEST", "--provisioning-profile", "given.provisionprofile"];
     let identity = fixture("developer-id.p12");
-    let profiles = bombs().into_iter().filter(|(what, _)| !LONG[1..].contains(what)).map(|(what, bomb)| (what, profile(&bomb)));
+    let profiles =
+        bombs().into_iter().filter(|(what, _)| !LONG[1..].contains(what)).map(|(what, bomb)| (what, profile(&bomb)));
     for (what, bomb) in profiles.chain([("deep BER", deep_ber())]) {
         let sign = [&["sign", "Demo.app", "--identity", &identity], &team[..]].concat();
         let embed = [&["embed", "Demo.app", "made/extra.xpc", "--sign", &identity], &team[..]].concat();
