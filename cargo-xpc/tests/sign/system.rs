@@ -189,7 +189,7 @@ fn what_may_not_be_read() {
             let before = app.content();
             let path = folder(&app).join(name);
             let old = fs_err::metadata(&path).unwrap().permissions();
-            fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+            fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
             let end = unprivileged(&app, args);
             fs_err::set_permissions(&path, old).unwrap();
             told(&end, &[name.rsplit('/').next().unwrap(), "ermission denied", "make it readable for you"]);
