@@ -1,6 +1,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -254,6 +255,13 @@ impl Connection {
     #[doc(alias = "xpc_connection_cancel")]
     pub fn cancel(&self) {
         self.0.cancel();
+    }
+
+    /// Why the connection is over, once it is: the text of [`Error::Invalid`]. It is there before the handler of
+    /// [`Inactive::on_invalid`] runs.
+    #[doc(alias = "xpc_connection_copy_invalidation_reason")]
+    pub fn invalidation_reason(&self) -> Option<Arc<str>> {
+        self.0.invalidation_reason()
     }
 
     /// The name that the connection was made with; `None` for accepted ones.

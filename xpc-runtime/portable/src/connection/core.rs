@@ -214,6 +214,13 @@ impl Core {
         requirements.iter().flatten().try_for_each(|requirement| requirement.check(peer))
     }
 
+    pub(super) fn invalidation_reason(&self) -> Option<Arc<str>> {
+        match &lock(&self.state).phase {
+            Phase::Invalid(reason) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
     pub(super) fn activate(self: &Arc<Self>, connection: &Connection, handler: Handler) {
         *lock(&self.handler) = Some(handler);
         let rejected = if matches!(self.origin, Origin::Accepted) {

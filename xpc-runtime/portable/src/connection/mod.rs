@@ -248,6 +248,11 @@ impl Connection {
         self.0.core.credentials()
     }
 
+    /// Why it is over, once it is.
+    pub fn invalidation_reason(&self) -> Option<Arc<str>> {
+        self.0.core.invalidation_reason()
+    }
+
     /// The name the connection was made with.
     pub fn name(&self) -> Option<&str> {
         self.0.core.name()

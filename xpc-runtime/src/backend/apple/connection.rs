@@ -292,6 +292,11 @@ impl Connection {
         credentials(&self.0.object)
     }
 
+    pub(crate) fn invalidation_reason(&self) -> Option<Arc<str>> {
+        // The system has none for a connection that goes on.
+        self.0.invalid.get().cloned().or_else(|| self.0.system_reason())
+    }
+
     pub(crate) fn name(&self) -> Option<&str> {
         self.0.name.as_deref()
     }
