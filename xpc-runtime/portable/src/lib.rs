@@ -42,6 +42,8 @@ mod hostile;
 #[cfg(target_os = "linux")]
 mod launcher;
 #[cfg(target_os = "linux")]
+mod mach;
+#[cfg(target_os = "linux")]
 mod message;
 #[cfg(target_os = "linux")]
 mod reactor;
@@ -60,6 +62,8 @@ mod termination;
 #[cfg(target_os = "linux")]
 pub mod testing;
 #[cfg(target_os = "linux")]
+mod timer;
+#[cfg(target_os = "linux")]
 mod transaction;
 
 #[cfg(target_os = "linux")]
@@ -71,8 +75,9 @@ pub use crate::{
     error::Error,
     launcher::{DEBUG_VARIABLE, KEPT_VARIABLES},
     message::{Message, Reply},
-    service::run_service,
+    service::{dispatch_main, run_service},
     slot::ReplyFuture,
+    timer::{Timer, after},
     transaction::Transaction,
 };
 

@@ -14,8 +14,9 @@ use crate::{service, settings, socket, transaction};
 /// Where the signal handler writes to; open as long as the process lives.
 static TOLD: AtomicI32 = AtomicI32::new(-1);
 
-/// From now on SIGTERM ends this process in an orderly way, unless the program handles it in a way of its own.
-pub(crate) fn watch(bootstrap: &'static OwnedFd) {
+/// From now on SIGTERM ends this process in an orderly way, unless the program handles it in a way of its own. What
+/// was launched tells its launcher.
+pub(crate) fn watch(bootstrap: Option<&'static OwnedFd>) {
     let told = eventfd(0, EventfdFlags::CLOEXEC).expect("an eventfd can be created");
     let started = thread::Builder::new().name("xpc-exit".into()).stack_size(64 << 10);
     TOLD.store(told.as_raw_fd(), Ordering::Release);
@@ -54,10 +55,12 @@ fn handle_signal() {
     }
 }
 
-fn end(bootstrap: &OwnedFd) -> ! {
+fn end(bootstrap: Option<&OwnedFd>) -> ! {
     transaction::terminate();
-    // A launcher that is gone takes this process along.
-    let _ = socket::send_packet(bootstrap, LEAVING, None);
+    if let Some(bootstrap) = bootstrap {
+        // A launcher that is gone takes this process along.
+        let _ = socket::send_packet(bootstrap, LEAVING, None);
+    }
     for connection in reactor().connections() {
         connection.termination_imminent();
     }

@@ -7,7 +7,7 @@ use xpc_object::Dictionary;
 pub use xpc_portable::Budget;
 pub(crate) use xpc_portable::{
     Connection, Event, Inactive, Listener, Message, Queue, Reply, ReplyFuture, SendReady, Suspension, Transaction,
-    run_service,
+    dispatch_main, run_service,
 };
 
 use crate::Error;
@@ -31,6 +31,13 @@ pub(crate) enum SessionEvent {
     Cancelled(Arc<str>),
 }
 
+#[derive(Default)]
+pub(crate) struct SessionSettings {
+    pub is_mach_service: bool,
+    pub budget: Budget,
+    pub queue: Option<Queue>,
+}
+
 type SessionHandler = Box<dyn FnMut(&Session, SessionEvent) + Send>;
 
 /// A connection that no disconnection leaves alive.
@@ -38,8 +45,18 @@ type SessionHandler = Box<dyn FnMut(&Session, SessionEvent) + Send>;
 pub(crate) struct Session(Connection);
 
 impl Session {
-    pub(crate) fn activate(name: &str, mut handler: SessionHandler) -> Result<Self, xpc_portable::Error> {
-        Ok(Self(Inactive::session(name).activate(Box::new(move |connection, event| {
+    pub(crate) fn activate(
+        name: &str,
+        settings: SessionSettings,
+        mut handler: SessionHandler,
+    ) -> Result<Self, xpc_portable::Error> {
+        let mut inactive =
+            if settings.is_mach_service { Inactive::mach_session(name) } else { Inactive::session(name) };
+        inactive.set_budget(settings.budget);
+        if let Some(queue) = &settings.queue {
+            inactive.set_target_queue(queue);
+        }
+        Ok(Self(inactive.activate(Box::new(move |connection, event| {
             let event = match event {
                 Event::Message(message) => SessionEvent::Message(message),
                 Event::Invalid(reason) => SessionEvent::Cancelled(reason),

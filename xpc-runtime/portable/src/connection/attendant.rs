@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rustix::event::epoll::EventFlags;
@@ -10,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use super::core::{Core, Link, Phase, Writer};
+use super::core::{Core, Link, Named, Origin, Phase, Place, Writer};
 use super::end::Outcome;
 use super::reader::Batch;
 use super::suspension::Held;
@@ -227,7 +228,12 @@ impl Core {
                 state.owed = state.owed.saturating_sub(1);
             }
             match frame {
-                Frame::Hello => state.credentials = batch.credentials,
+                Frame::Hello => {
+                    state.credentials = batch.credentials;
+                    if let Origin::Named(Named { place: Place::User(reached), .. }) = &self.origin {
+                        reached.store(true, Ordering::Relaxed);
+                    }
+                }
                 Frame::Refused(reason) => refused = Some(reason),
                 Frame::Message(message) => state.inbox.push_back(Event::Message(Message::new(message, None))),
                 Frame::Request(number, message) => {

@@ -27,8 +27,8 @@ pub(crate) use self::{
     message::{Message, Reply},
     queue::Queue,
     reply::ReplyFuture,
-    service::run_service,
-    session::{Session, SessionEvent},
+    service::{dispatch_main, run_service},
+    session::{Session, SessionEvent, SessionSettings},
     transaction::Transaction,
 };
 
