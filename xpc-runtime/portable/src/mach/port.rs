@@ -30,7 +30,10 @@ pub(crate) struct Port {
 impl Port {
     /// Makes the listener the one that serves this name.
     pub fn open(name: &str, listening: &Arc<Listening>) -> Result<(), Arc<str>> {
-        Self::open_in(Folder::make(name)?, name, listening)
+        let folder = Folder::make(name)?;
+        // Before the first message can come.
+        transaction::become_service();
+        Self::open_in(folder, name, listening)
     }
 
     pub(super) fn open_in(folder: Folder, name: &str, listening: &Arc<Listening>) -> Result<(), Arc<str>> {
@@ -50,7 +53,6 @@ impl Port {
         folder.address().and_then(|address| bind(&socket, &address)).map_err(cannot)?;
         listen(&socket, BACKLOG).map_err(cannot)?;
         let port = Arc::new(Self { token: reactor().new_token(), socket, folder, listening: listening.clone() });
-        transaction::become_service();
         listening.found_at(port.clone());
         reactor().add(port.token, &port.socket, Source::Port(port.clone()), EventFlags::IN).map_err(cannot)?;
         reactor().start();
