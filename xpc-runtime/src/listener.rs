@@ -53,6 +53,7 @@ pub struct InactiveListener<K: Kind = Anonymous> {
     /// `None` for an anonymous one.
     name: Option<Box<str>>,
     on_invalid: Option<InvalidHandler>,
+    pub(crate) requirement: Option<backend::PeerRequirement>,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -62,7 +63,7 @@ impl Listener<Anonymous> {
     /// A listener without a name: it is found through its endpoint only.
     #[doc(alias = "xpc_connection_create")]
     pub fn anonymous() -> InactiveListener<Anonymous> {
-        InactiveListener { name: None, on_invalid: None, kind: PhantomData }
+        InactiveListener { name: None, on_invalid: None, requirement: None, kind: PhantomData }
     }
 
     /// The way to this listener. It can be kept, copied and put into messages; whoever receives it can connect and send
@@ -100,7 +101,7 @@ impl Listener<MachService> {
     #[doc(alias = "xpc_connection_create_mach_service")]
     #[doc(alias = "XPC_CONNECTION_MACH_SERVICE_LISTENER")]
     pub fn mach_service(name: &str) -> InactiveListener<MachService> {
-        InactiveListener { name: Some(name.into()), on_invalid: None, kind: PhantomData }
+        InactiveListener { name: Some(name.into()), on_invalid: None, requirement: None, kind: PhantomData }
     }
 }
 
@@ -133,10 +134,11 @@ impl<K: Kind> InactiveListener<K> {
     pub fn activate(self, mut accept: impl FnMut(Inactive<Accepted>) + Send + 'static) -> Listener<K> {
         let accept = move |peer| accept(Inactive::new(peer));
         let listener = match self.name {
-            None => backend::Listener::anonymous(accept),
+            None => backend::Listener::requiring(self.requirement, accept),
             Some(name) => {
                 let over: InvalidHandler = self.on_invalid.unwrap_or_else(|| Box::new(|error| eprintln!("{error}")));
-                backend::Listener::mach_service(&name, accept, move |reason| over(Error::Invalid(reason)))
+                let over = move |reason| over(Error::Invalid(reason));
+                backend::Listener::mach_service(&name, self.requirement, accept, over)
             }
         };
         Listener { listener, kind: PhantomData }

@@ -10,7 +10,7 @@ use crate::{Budget, Error, HandlerOutcome, Message, Queue, ReplyFuture, backend}
 #[must_use = "a session does nothing until `activate`"]
 pub struct InactiveSession {
     name: Box<str>,
-    settings: backend::SessionSettings,
+    pub(crate) settings: backend::SessionSettings,
     on_message: Option<MessageHandler>,
     on_cancelled: Option<CancelHandler>,
 }

@@ -48,6 +48,8 @@ mod message;
 #[cfg(target_os = "linux")]
 mod reactor;
 #[cfg(target_os = "linux")]
+mod requirement;
+#[cfg(target_os = "linux")]
 mod sandbox;
 #[cfg(target_os = "linux")]
 mod service;
@@ -75,6 +77,7 @@ pub use crate::{
     error::Error,
     launcher::{DEBUG_VARIABLE, KEPT_VARIABLES},
     message::{Message, Reply},
+    requirement::PeerRequirement,
     service::{dispatch_main, run_service},
     slot::ReplyFuture,
     timer::{Timer, after},

@@ -17,7 +17,7 @@ use crate::mach::{self, Port};
 use crate::reactor::{Job, Source, reactor};
 use crate::socket::{self, Packet};
 use crate::transaction::Transaction;
-use crate::{Credentials, lock};
+use crate::{Credentials, PeerRequirement, lock};
 
 /// How much is done in one go before the thread looks at other things.
 const TURNS: usize = 64;
@@ -37,18 +37,24 @@ impl Listener {
     /// Starts listening. `accept` is called once for each connection, one at a time; a connection that it does not
     /// activate is rejected. A panic in it aborts the process.
     pub fn anonymous(accept: impl FnMut(Inactive) + Send + 'static) -> Self {
-        Self(Arc::new(Listening::new(Box::new(accept), None)))
+        Self::requiring(None, accept)
+    }
+
+    /// The same; what comes from peers that do not meet the requirement is dropped.
+    pub fn requiring(requirement: Option<PeerRequirement>, accept: impl FnMut(Inactive) + Send + 'static) -> Self {
+        Self(Arc::new(Listening::new(requirement, Box::new(accept), None)))
     }
 
     /// Starts listening under this name, for other processes of the same user, which reach it by
-    /// [`Inactive::mach_service`]. `accept` is as in [`anonymous`](Self::anonymous). `over` is called once when the
+    /// [`Inactive::mach_service`]. `accept` is as in [`requiring`](Self::requiring). `over` is called once when the
     /// listener was cancelled, or could not begin; the text says why.
     pub fn mach_service(
         name: &str,
+        requirement: Option<PeerRequirement>,
         accept: impl FnMut(Inactive) + Send + 'static,
         over: impl FnOnce(Arc<str>) + Send + 'static,
     ) -> Self {
-        let listening = Arc::new(Listening::new(Box::new(accept), Some(Box::new(over))));
+        let listening = Arc::new(Listening::new(requirement, Box::new(accept), Some(Box::new(over))));
         if let Err(reason) = Port::open(name, &listening) {
             listening.end(Some(reason));
         }
@@ -74,6 +80,7 @@ impl Drop for Listener {
 
 pub(crate) struct Listening {
     id: u64,
+    requirement: Option<PeerRequirement>,
     pub(super) state: Mutex<State>,
     /// Used by the thread that attends only.
     accept: Mutex<Option<Accept>>,
@@ -145,8 +152,9 @@ impl Rendezvous {
 }
 
 impl Listening {
-    pub(crate) fn new(accept: Accept, over: Option<Over>) -> Self {
+    pub(crate) fn new(requirement: Option<PeerRequirement>, accept: Accept, over: Option<Over>) -> Self {
         Self {
+            requirement,
             // By chance, so that listeners of different processes have different ones.
             id: RandomState::new().hash_one(reactor().new_token()),
             state: Mutex::new(State { over, ..State::default() }),
@@ -275,10 +283,11 @@ impl Listening {
     }
 
     fn take_over(&self, socket: OwnedFd, is_welcome: impl FnOnce(Option<Credentials>) -> bool) {
-        let Some(peer) = Core::accept(socket) else { return };
+        let Some(mut peer) = Core::accept(socket) else { return };
         if !is_welcome(peer.credentials()) {
             return;
         }
+        peer.inherit(self.requirement.clone());
         let mut state = lock(&self.state);
         if state.ended {
             return drop(state);

@@ -34,7 +34,7 @@ fn serve(runtime: &Path, name: &str) -> Result<Arc<Listening>, Arc<str>> {
             }
         }));
     };
-    let listening = Arc::new(Listening::new(Box::new(accept), None));
+    let listening = Arc::new(Listening::new(None, Box::new(accept), None));
     Port::open_in(Folder::make_in(runtime.into(), name)?, name, &listening)?;
     Ok(listening)
 }

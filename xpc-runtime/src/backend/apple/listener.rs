@@ -10,6 +10,7 @@ use super::block::Block;
 use super::connection::{Handle, Inactive, c_name};
 use super::object::{self, Retained};
 use super::raw::*;
+use super::requirement::PeerRequirement;
 use super::{AbortOnPanic, lock};
 
 type Accept = Box<dyn FnMut(Inactive) + Send>;
@@ -42,15 +43,19 @@ struct State {
 type Over = Box<dyn FnOnce(Arc<str>) + Send>;
 
 impl Listener {
-    pub(crate) fn anonymous(accept: impl FnMut(Inactive) + Send + 'static) -> Self {
+    pub(crate) fn requiring(
+        requirement: Option<PeerRequirement>,
+        accept: impl FnMut(Inactive) + Send + 'static,
+    ) -> Self {
         // SAFETY: no name makes an anonymous listener; no queue means libdispatch's default one. The result is owned and
         // not null.
         let object = unsafe { Retained::owned(xpc_connection_create(ptr::null(), ptr::null_mut())) };
-        Self::activate(object, Box::new(accept), Box::new(|_| {}))
+        Self::activate(object, requirement, Box::new(accept), Box::new(|_| {}))
     }
 
     pub(crate) fn mach_service(
         name: &str,
+        requirement: Option<PeerRequirement>,
         accept: impl FnMut(Inactive) + Send + 'static,
         over: impl FnOnce(Arc<str>) + Send + 'static,
     ) -> Self {
@@ -64,10 +69,10 @@ impl Listener {
                 XPC_CONNECTION_MACH_SERVICE_LISTENER,
             ))
         };
-        Self::activate(object, Box::new(accept), Box::new(over))
+        Self::activate(object, requirement, Box::new(accept), Box::new(over))
     }
 
-    fn activate(object: Option<Retained>, accept: Accept, over: Over) -> Self {
+    fn activate(object: Option<Retained>, requirement: Option<PeerRequirement>, accept: Accept, over: Over) -> Self {
         let object = object.expect("libxpc aborts where it cannot make an object");
         let (peers, state) = (Arc::<Peers>::default(), Arc::<State>::default());
         let events = Events {
@@ -76,6 +81,7 @@ impl Listener {
             accept: Mutex::new(Some(accept)),
             over: Mutex::new(Some(over)),
         };
+        let refused = requirement.and_then(|requirement| requirement.set_on_connection(&object).err());
         let block = Block::handler(move |object| events.handle(object));
         // SAFETY: a listener that was not activated yet, and a block with the signature of an event handler, which is
         // copied; then a listener with an event handler.
@@ -83,7 +89,12 @@ impl Listener {
             xpc_connection_set_event_handler(object.as_ptr(), block.as_ptr());
             xpc_connection_activate(object.as_ptr());
         }
-        Self { object, peers, state }
+        let listener = Self { object, peers, state };
+        if refused.is_some() {
+            // libxpc has taken the same requirement before. Whoever would be let in now might be anybody.
+            listener.cancel();
+        }
+        listener
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
