@@ -41,7 +41,7 @@ pub fn run_service(accept: impl FnMut(Inactive) + Send + 'static) -> ! {
     };
     wait_for_debugger();
     transaction::become_service();
-    termination::watch(Some(bootstrap));
+    termination::watch();
     let acceptor = Arc::new(Acceptor { bootstrap, accept: Mutex::new(Box::new(accept)) });
     let reactor = reactor();
     reactor
@@ -53,16 +53,10 @@ pub fn run_service(accept: impl FnMut(Inactive) + Send + 'static) -> ! {
 /// Gives the calling thread, which is the program's main one, to connections and listeners, for good: what an agent's
 /// `main` ends with.
 ///
-/// Where the process listens under a [name](crate::Listener::mach_service), SIGTERM ends it as it does a service: its
-/// peers are told, and its last transaction is its end.
-///
 /// # Panics
 /// On another thread.
 pub fn dispatch_main() -> ! {
     assert!(gettid() == getpid(), "dispatch_main is called on another thread than the main one");
-    if transaction::is_service() {
-        termination::watch(None);
-    }
     reactor().serve_forever()
 }
 

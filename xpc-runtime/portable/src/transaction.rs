@@ -80,10 +80,6 @@ pub(crate) fn become_service() {
     IS_SERVICE.store(true, Ordering::Relaxed);
 }
 
-pub(crate) fn is_service() -> bool {
-    IS_SERVICE.load(Ordering::Relaxed)
-}
-
 /// No transaction begins while it lives.
 pub(crate) struct Frozen(());
 

@@ -48,6 +48,9 @@ impl Listener {
     /// Starts listening under this name, for other processes of the same user, which reach it by
     /// [`Inactive::mach_service`]. `accept` is as in [`requiring`](Self::requiring). `over` is called once when the
     /// listener was cancelled, or could not begin; the text says why.
+    ///
+    /// From now on SIGTERM ends the process as it does a service, unless the program handles it: its peers are told,
+    /// and its last transaction is its end.
     pub fn mach_service(
         name: &str,
         requirement: Option<PeerRequirement>,

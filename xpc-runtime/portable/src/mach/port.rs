@@ -12,7 +12,7 @@ use super::folder::Folder;
 use super::{is_this_user, new_socket};
 use crate::endpoint::{Listening, Way};
 use crate::reactor::{Source, reactor};
-use crate::{credentials, settings, timer, transaction};
+use crate::{credentials, settings, termination, timer, transaction};
 
 /// How many may wait to be let in; the kernel makes less of it (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
@@ -33,6 +33,7 @@ impl Port {
         let folder = Folder::make(name)?;
         // Before the first message can come.
         transaction::become_service();
+        termination::watch();
         Self::open_in(folder, name, listening)
     }
 
