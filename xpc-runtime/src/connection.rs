@@ -42,6 +42,7 @@ pub struct Inactive<R: Role> {
     on_interrupted: Option<InterruptedHandler>,
     on_invalid: Option<InvalidHandler>,
     on_termination: Option<InterruptedHandler>,
+    on_rejected: Option<InvalidHandler>,
     role: PhantomData<R>,
 }
 
@@ -57,6 +58,7 @@ impl<R: Role> Inactive<R> {
             on_interrupted: None,
             on_invalid: None,
             on_termination: None,
+            on_rejected: None,
             role: PhantomData,
         }
     }
@@ -82,6 +84,15 @@ impl<R: Role> Inactive<R> {
         self
     }
 
+    /// Sets what runs when the other side does not meet [`require_peer`](Self::require_peer); the error is
+    /// [`Error::PeerRejected`]. The connection goes on, but nothing is heard of this peer. A service that takes its place
+    /// may be the right one.
+    #[doc(alias = "XPC_ERROR_PEER_CODE_SIGNING_REQUIREMENT")]
+    pub fn on_peer_rejected(mut self, handler: impl FnMut(&Connection, Error) + Send + 'static) -> Self {
+        self.on_rejected = Some(Box::new(handler));
+        self
+    }
+
     /// Starts the connection.
     ///
     /// An accepted connection lives until either side ends it, whether or not the returned value is kept; another one
@@ -95,6 +106,7 @@ impl<R: Role> Inactive<R> {
             mut on_interrupted,
             mut on_invalid,
             mut on_termination,
+            mut on_rejected,
             role: PhantomData,
         } = self;
         Connection(connection.activate(Box::new(move |connection, event| {
@@ -114,6 +126,11 @@ impl<R: Role> Inactive<R> {
                 backend::Event::TerminationImminent => {
                     if let Some(handler) = &mut on_termination {
                         handler(&connection);
+                    }
+                }
+                backend::Event::PeerRejected(reason) => {
+                    if let Some(handler) = &mut on_rejected {
+                        handler(&connection, Error::PeerRejected(reason));
                     }
                 }
                 backend::Event::Invalid(reason) => {

@@ -41,6 +41,14 @@ pub enum Error {
     /// This backend cannot do it; the text says which can.
     #[error("{0}")]
     Unsupported(&'static str),
+    /// The other side does not meet the [`PeerRequirement`](crate::PeerRequirement): the reply that came is not from whom
+    /// it should be. The text says what is known.
+    #[doc(alias = "XPC_ERROR_PEER_CODE_SIGNING_REQUIREMENT")]
+    #[error("{0}")]
+    PeerRejected(Arc<str>),
+    /// No peer can be compared with such a requirement; the text says why.
+    #[error("{0}")]
+    InvalidRequirement(Arc<str>),
     /// The message cannot be sent as it is.
     #[error(transparent)]
     Encode(#[from] EncodeError),

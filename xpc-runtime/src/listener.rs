@@ -25,13 +25,15 @@ pub struct Listener(backend::Listener);
 /// A listener that takes no connections yet.
 #[must_use = "a listener does nothing until `activate`"]
 #[derive(Debug)]
-pub struct InactiveListener(());
+pub struct InactiveListener {
+    pub(crate) requirement: Option<backend::PeerRequirement>,
+}
 
 impl Listener {
     /// A listener without a name: it is found through its endpoint only.
     #[doc(alias = "xpc_connection_create")]
     pub fn anonymous() -> InactiveListener {
-        InactiveListener(())
+        InactiveListener { requirement: None }
     }
 
     /// The way to this listener. It can be kept, copied and put into messages; whoever receives it can connect and send
@@ -56,7 +58,7 @@ impl InactiveListener {
     /// and activates it; a connection that it drops is rejected. A panic in `accept` ends the process.
     #[doc(alias = "xpc_connection_activate")]
     pub fn activate(self, mut accept: impl FnMut(Inactive<Accepted>) + Send + 'static) -> Listener {
-        Listener(backend::Listener::anonymous(move |peer| accept(Inactive::new(peer))))
+        Listener(backend::Listener::requiring(self.requirement, move |peer| accept(Inactive::new(peer))))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{Error, HandlerOutcome, Message, ReplyFuture, backend};
 #[must_use = "a session does nothing until `activate`"]
 pub struct InactiveSession {
     name: Box<str>,
+    pub(crate) requirement: Option<backend::PeerRequirement>,
     on_message: Option<MessageHandler>,
     on_cancelled: Option<CancelHandler>,
 }
@@ -46,9 +47,10 @@ impl InactiveSession {
     /// here, or as the end of the session.
     #[doc(alias = "xpc_session_activate")]
     pub fn activate(self) -> Result<Session, Error> {
-        let Self { name, mut on_message, mut on_cancelled } = self;
+        let Self { name, requirement, mut on_message, mut on_cancelled } = self;
         let session = backend::Session::activate(
             &name,
+            requirement.as_ref(),
             Box::new(move |session, event| {
                 let session = Session(session.clone());
                 match event {
@@ -83,7 +85,7 @@ impl Session {
     /// A session with the service of this name (its `CFBundleIdentifier`) in the app's bundle.
     #[doc(alias = "xpc_session_create_xpc_service")]
     pub fn service(name: &str) -> InactiveSession {
-        InactiveSession { name: name.into(), on_message: None, on_cancelled: None }
+        InactiveSession { name: name.into(), requirement: None, on_message: None, on_cancelled: None }
     }
 
     /// Queues a message that awaits no reply. Never blocks.

@@ -41,9 +41,9 @@ pub(crate) fn find(name: &str) -> Result<Service, Arc<str>> {
     }
 }
 
-/// Where this process's bundle is, if it has one.
-pub(crate) fn path() -> Option<&'static Path> {
-    own().as_ref().ok().map(|bundle| bundle.path.as_path())
+/// Where this process's bundle is; otherwise why it has none.
+pub(crate) fn path() -> Result<&'static Path, &'static str> {
+    own().as_ref().map(|bundle| bundle.path.as_path()).map_err(String::as_str)
 }
 
 fn own() -> &'static Result<Bundle, String> {

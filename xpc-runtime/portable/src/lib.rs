@@ -46,6 +46,8 @@ mod message;
 #[cfg(target_os = "linux")]
 mod reactor;
 #[cfg(target_os = "linux")]
+mod requirement;
+#[cfg(target_os = "linux")]
 mod sandbox;
 #[cfg(target_os = "linux")]
 mod service;
@@ -71,6 +73,7 @@ pub use crate::{
     error::Error,
     launcher::{DEBUG_VARIABLE, KEPT_VARIABLES},
     message::{Message, Reply},
+    requirement::PeerRequirement,
     service::run_service,
     slot::ReplyFuture,
     transaction::Transaction,

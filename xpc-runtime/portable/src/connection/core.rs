@@ -27,7 +27,7 @@ use crate::frame::{self, HELLO, Kind, Outgoing};
 use crate::reactor::{Job, Source, reactor};
 use crate::slot::{self, Slot};
 use crate::testing::Faults;
-use crate::{Error, bootstrap, bundle, endpoint, lock, socket};
+use crate::{Error, PeerRequirement, bootstrap, bundle, endpoint, lock, socket};
 
 pub(super) const LISTENER_GONE: &str = "the endpoint's listener is gone";
 
@@ -38,6 +38,8 @@ pub(crate) struct Core {
     pub(super) handler: Mutex<Option<Handler>>,
     /// With whose handlers this one's takes turns; set before the activation.
     pub(super) queue: OnceLock<Queue>,
+    /// Who the other side has to be, by its listener's requirement and its own; set before the activation.
+    pub(super) requirements: OnceLock<[Option<PeerRequirement>; 2]>,
     /// What a test of the user's does to this connection.
     pub(super) faults: OnceLock<Faults>,
 }
@@ -75,6 +77,8 @@ pub(super) struct State {
     pub(super) owed: usize,
     last_number: u64,
     pub(super) credentials: Option<Credentials>,
+    /// Why the peer of the current link is not heard.
+    pub(super) rejected: Option<Arc<str>>,
     pub(super) handle: WeakConnection,
     /// An accepted connection keeps itself alive until it ends.
     pub(super) keep: Option<Connection>,
@@ -125,12 +129,14 @@ impl Core {
                 owed: 0,
                 last_number: 0,
                 credentials,
+                rejected: None,
                 handle: WeakConnection::default(),
                 keep: None,
             }),
             reader: Mutex::new(reader),
             handler: Mutex::new(None),
             queue: OnceLock::new(),
+            requirements: OnceLock::new(),
             faults: OnceLock::new(),
         })
     }
@@ -160,7 +166,7 @@ impl Core {
         // A peer that is gone already is found out when its socket is read.
         let _ = socket::send(&socket, &frame::control(Kind::Hello, 0, &HELLO));
         let link = Arc::new(Link { socket, token: reactor().new_token() });
-        Some(Inactive::accepted(Self::new(Origin::Accepted, Some(link), Reader::greeted(), Some(credentials))))
+        Some(Inactive::new(Self::new(Origin::Accepted, Some(link), Reader::greeted(), Some(credentials))))
     }
 
     pub(super) fn name(&self) -> Option<&str> {
@@ -202,8 +208,20 @@ impl Core {
         lock(&self.state).credentials
     }
 
+    /// Whether a peer may be heard; if not, why.
+    pub(super) fn check_peer(&self, peer: Option<Credentials>) -> Result<(), Arc<str>> {
+        let requirements = self.requirements.get().map_or(&[][..], |requirements| requirements);
+        requirements.iter().flatten().try_for_each(|requirement| requirement.check(peer))
+    }
+
     pub(super) fn activate(self: &Arc<Self>, connection: &Connection, handler: Handler) {
         *lock(&self.handler) = Some(handler);
+        let rejected = if matches!(self.origin, Origin::Accepted) {
+            self.check_peer(self.credentials()).err()
+        } else {
+            // Nobody is there yet.
+            None
+        };
         let mut state = lock(&self.state);
         state.handle = connection.downgrade();
         let inactive = matches!(state.phase, Phase::Inactive);
@@ -231,10 +249,16 @@ impl Core {
             },
             Origin::Accepted => {
                 state.keep = Some(connection.clone());
+                if let Some(reason) = rejected {
+                    state.rejected = Some(reason.clone());
+                    state.inbox.push_back(Event::PeerRejected(reason));
+                }
                 let link = state.link.clone().expect("accepted with a socket");
                 state.armed = EventFlags::IN;
                 if reactor().add(link.token, &link.socket, Source::Connection(self.clone()), EventFlags::IN).is_err() {
                     self.end_locked(state, Outcome::Disconnected);
+                } else {
+                    self.kick(&state);
                 }
                 reactor().start();
             }

@@ -13,10 +13,10 @@ use xpc_object::Endpoint;
 
 use super::{CONNECT, HAND_OVER, is_socket, local};
 use crate::connection::{Core, Inactive};
-use crate::lock;
 use crate::reactor::{Job, Source, reactor};
 use crate::socket::{self, Packet};
 use crate::transaction::Transaction;
+use crate::{PeerRequirement, lock};
 
 /// How much is done in one go before the thread looks at other things.
 const TURNS: usize = 64;
@@ -34,7 +34,13 @@ impl Listener {
     /// Starts listening. `accept` is called once for each connection, one at a time; a connection that it does not
     /// activate is rejected. A panic in it aborts the process.
     pub fn anonymous(accept: impl FnMut(Inactive) + Send + 'static) -> Self {
+        Self::requiring(None, accept)
+    }
+
+    /// The same; what comes from peers that do not meet the requirement is dropped.
+    pub fn requiring(requirement: Option<PeerRequirement>, accept: impl FnMut(Inactive) + Send + 'static) -> Self {
         Self(Arc::new(Listening {
+            requirement,
             // By chance, so that listeners of different processes have different ones.
             id: RandomState::new().hash_one(reactor().new_token()),
             state: Mutex::default(),
@@ -61,6 +67,7 @@ impl Drop for Listener {
 
 pub(super) struct Listening {
     id: u64,
+    requirement: Option<PeerRequirement>,
     pub(super) state: Mutex<State>,
     /// Used by the thread that attends only.
     accept: Mutex<Option<Accept>>,
@@ -228,7 +235,8 @@ impl Listening {
     }
 
     fn take_over(&self, socket: OwnedFd) {
-        let Some(peer) = Core::accept(socket) else { return };
+        let Some(mut peer) = Core::accept(socket) else { return };
+        peer.inherit(self.requirement.clone());
         let mut state = lock(&self.state);
         if state.ended {
             return drop(state);

@@ -9,6 +9,7 @@ use super::block::Block;
 use super::connection::{Handle, Inactive};
 use super::object::{self, Retained};
 use super::raw::*;
+use super::requirement::PeerRequirement;
 use super::{AbortOnPanic, lock};
 
 type Accept = Box<dyn FnMut(Inactive) + Send>;
@@ -30,13 +31,17 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn anonymous(accept: impl FnMut(Inactive) + Send + 'static) -> Self {
+    pub(crate) fn requiring(
+        requirement: Option<PeerRequirement>,
+        accept: impl FnMut(Inactive) + Send + 'static,
+    ) -> Self {
         // SAFETY: no name makes an anonymous listener; no queue means libdispatch's default one. The result is owned and
         // not null.
         let object = unsafe { Retained::owned(xpc_connection_create(ptr::null(), ptr::null_mut())) };
         let object = object.expect("libxpc aborts where it cannot make an object");
         let peers = Arc::<Peers>::default();
         let events = Events { peers: peers.clone(), accept: Mutex::new(Some(Box::new(accept))) };
+        let refused = requirement.and_then(|requirement| requirement.set_on_connection(&object).err());
         let block = Block::handler(move |object| events.handle(object));
         // SAFETY: a listener that was not activated yet, and a block with the signature of an event handler, which is
         // copied; then a listener with an event handler.
@@ -44,7 +49,12 @@ impl Listener {
             xpc_connection_set_event_handler(object.as_ptr(), block.as_ptr());
             xpc_connection_activate(object.as_ptr());
         }
-        Self { object, peers }
+        let listener = Self { object, peers };
+        if refused.is_some() {
+            // libxpc has taken the same requirement before. Whoever would be let in now might be anybody.
+            listener.cancel();
+        }
+        listener
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {

@@ -12,6 +12,8 @@ mod object;
 mod queue;
 mod raw;
 mod reply;
+pub(crate) mod requirement;
+mod rich_error;
 mod service;
 mod session;
 pub(crate) mod testing;
@@ -27,6 +29,7 @@ pub(crate) use self::{
     message::{Message, Reply},
     queue::Queue,
     reply::ReplyFuture,
+    requirement::PeerRequirement,
     service::run_service,
     session::{Session, SessionEvent},
     transaction::Transaction,

@@ -1,13 +1,12 @@
 //! Sessions, over what macOS 13 has for them.
 
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::CString;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use xpc_object::Dictionary;
-use xpc_runtime_sys::rich_error::{xpc_rich_error_can_retry, xpc_rich_error_copy_description};
 use xpc_runtime_sys::session::*;
 use xpc_runtime_sys::types::*;
 
@@ -16,6 +15,8 @@ use super::connection;
 use super::message::Message;
 use super::object::{self, Retained};
 use super::reply::{ReplyFuture, Slot};
+use super::requirement::PeerRequirement;
+use super::rich_error::RichError;
 use super::{AbortOnPanic, lock};
 use crate::Error;
 
@@ -65,13 +66,14 @@ macro_rules! find {
 }
 
 impl Session {
-    pub(crate) fn activate(name: &str, handler: Handler) -> Result<Self, Error> {
+    pub(crate) fn activate(name: &str, requirement: Option<&PeerRequirement>, handler: Handler) -> Result<Self, Error> {
         // All of them before the first is called: what was created inactive cannot be given up.
         let create = find!(xpc_session_create_xpc_service)?;
         let set_message_handler = find!(xpc_session_set_incoming_message_handler)?;
         let set_cancel_handler = find!(xpc_session_set_cancel_handler)?;
         let activate = find!(xpc_session_activate)?;
         find!(xpc_session_cancel)?;
+        let set_requirement = requirement.map(PeerRequirement::setter_for_sessions).transpose()?;
 
         // A name with a NUL in it is nobody's; the part before the NUL might be somebody's.
         let c_name = CString::new(name).unwrap_or_else(|_| c"name-with-nul".to_owned());
@@ -82,7 +84,7 @@ impl Session {
             Retained::owned(create(c_name.as_ptr(), ptr::null_mut(), XPC_SESSION_CREATE_INACTIVE, &raw mut error))
         };
         // SAFETY: an owned error, or still null.
-        let object = object.ok_or_else(|| unsafe { RichError::owned(error) }.into_error())?;
+        let object = object.ok_or_else(|| into_error(unsafe { RichError::owned(error) }))?;
         let session = Self(Arc::new(Handle {
             object,
             name: name.into(),
@@ -99,15 +101,17 @@ impl Session {
             set_message_handler(session.as_ptr(), on_message.as_ptr());
             set_cancel_handler(session.as_ptr(), on_cancelled.as_ptr());
         }
+        let required = set_requirement.map_or(Ok(()), |set| set(&session.0.object));
         let mut error = ptr::null_mut();
         // SAFETY: an inactive session with handlers; where it fails the error is owned.
         if unsafe { activate(session.as_ptr(), &raw mut error) } {
-            return Ok(session);
+            // Where it failed, the session is cancelled before anything was sent.
+            return required.map(|()| session);
         }
         // libxpc cancels a session whose activation fails.
         session.0.cancelled.store(true, Ordering::Release);
         // SAFETY: an owned error, or still null.
-        Err(unsafe { RichError::owned(error) }.into_error())
+        Err(into_error(unsafe { RichError::owned(error) }))
     }
 
     fn as_ptr(&self) -> xpc_session_t {
@@ -124,7 +128,7 @@ impl Session {
         let send = find!(xpc_session_send_message)?;
         // SAFETY: an active session and a dictionary, which is retained until it has left. What is returned is owned.
         let error = unsafe { RichError::owned(send(self.as_ptr(), message.as_ptr())) };
-        if error.0.is_none() { Ok(()) } else { Err(error.into_error()) }
+        if error.is_none() { Ok(()) } else { Err(into_error(error)) }
     }
 
     pub(crate) fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
@@ -144,7 +148,7 @@ impl Session {
         let block = Block::reply(move |reply, error| {
             let guard = AbortOnPanic;
             // SAFETY: libxpc lends both for the call; one of them is null.
-            let (reply, error) = unsafe { (Retained::borrowed(reply), RichError(Retained::borrowed(error))) };
+            let (reply, error) = unsafe { (Retained::borrowed(reply), RichError::borrowed(error)) };
             filled.fill(session.outcome(reply, error));
             std::mem::forget(guard);
         });
@@ -181,7 +185,7 @@ impl Session {
     fn outcome(&self, reply: Option<Retained>, error: RichError) -> Result<Message, Error> {
         match reply {
             Some(reply) if object::is_dictionary(&reply) => Ok(Message::new(reply)),
-            _ => Err(self.check().err().unwrap_or_else(|| error.into_error())),
+            _ => Err(self.check().err().unwrap_or_else(|| into_error(error))),
         }
     }
 
@@ -217,10 +221,10 @@ impl Events {
     fn cancelled(&self, error: xpc_rich_error_t) {
         let guard = AbortOnPanic;
         // SAFETY: libxpc lends the error for the call.
-        let error = RichError(unsafe { Retained::borrowed(error) });
+        let error = unsafe { RichError::borrowed(error) };
         self.deliver(|session| {
             session.0.cancelled.store(true, Ordering::Release);
-            SessionEvent::Cancelled(session.0.invalid.get_or_init(|| error.description()).clone())
+            SessionEvent::Cancelled(session.0.invalid.get_or_init(|| error.description(OVER)).clone())
         });
         // Nothing follows: what the handler holds goes.
         let finished = lock(&self.handler).take();
@@ -238,42 +242,8 @@ impl Events {
     }
 }
 
-/// Why libxpc did not do something; nothing where it does not say.
-struct RichError(Option<Retained>);
+const OVER: &str = "the session is over";
 
-impl RichError {
-    /// # Safety
-    /// As [`Retained::owned`].
-    unsafe fn owned(error: xpc_rich_error_t) -> Self {
-        // SAFETY: this function's contract.
-        Self(unsafe { Retained::owned(error) })
-    }
-
-    fn into_error(self) -> Error {
-        let may_retry = self.0.as_ref().zip(xpc_rich_error_can_retry()).is_some_and(|(error, can_retry)| {
-            // SAFETY: a live error.
-            unsafe { can_retry(error.as_ptr()) }
-        });
-        if may_retry { Error::Interrupted } else { Error::Invalid(self.description()) }
-    }
-
-    fn description(&self) -> Arc<str> {
-        unsafe extern "C" {
-            /// free(3).
-            fn free(memory: *mut c_void);
-        }
-        let Some((error, copy)) = self.0.as_ref().zip(xpc_rich_error_copy_description()) else {
-            return "the session is over".into();
-        };
-        // SAFETY: a live error; the result is a C string that is this function's, or null.
-        unsafe {
-            let text = copy(error.as_ptr());
-            if text.is_null() {
-                return "the session is over".into();
-            }
-            let description = CStr::from_ptr(text).to_string_lossy().into();
-            free(text.cast());
-            description
-        }
-    }
+fn into_error(error: RichError) -> Error {
+    if error.can_retry() { Error::Interrupted } else { Error::Invalid(error.description(OVER)) }
 }
