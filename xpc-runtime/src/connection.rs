@@ -1,6 +1,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -199,6 +200,18 @@ impl Connection {
         Inactive::new(backend::Inactive::service(name))
     }
 
+    /// A connection to the agent or daemon that [serves](crate::Listener::mach_service) this name.
+    ///
+    /// Always succeeds. An unknown name makes the connection invalid after [`Inactive::activate`]. On Apple platforms a
+    /// known one is one that launchd has a job for, which the first message starts. Elsewhere it is one that a running
+    /// process of the same user listens under; when that process goes, the connection is interrupted, and so is every
+    /// message until it is back. A sandboxed service reaches no agent: on macOS unless its entitlements name the agent
+    /// (`com.apple.security.temporary-exception.mach-lookup.global-name`), on Linux never.
+    #[doc(alias = "xpc_connection_create_mach_service")]
+    pub fn mach_service(name: &str) -> Inactive<Named> {
+        Inactive::new(backend::Inactive::mach_service(name))
+    }
+
     /// A connection to the anonymous listener that the endpoint leads to.
     ///
     /// Always succeeds. It connects when it is activated, before any message; it is never interrupted, and becomes
@@ -254,6 +267,13 @@ impl Connection {
     #[doc(alias = "xpc_connection_cancel")]
     pub fn cancel(&self) {
         self.0.cancel();
+    }
+
+    /// Why the connection is over, once it is: the text of [`Error::Invalid`]. It is there before the handler of
+    /// [`Inactive::on_invalid`] runs.
+    #[doc(alias = "xpc_connection_copy_invalidation_reason")]
+    pub fn invalidation_reason(&self) -> Option<Arc<str>> {
+        self.0.invalidation_reason()
     }
 
     /// The name that the connection was made with; `None` for accepted ones.

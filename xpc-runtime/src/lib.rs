@@ -98,11 +98,11 @@ mod transaction;
 pub use crate::connection::{Accepted, ByEndpoint, Connection, Inactive, Named, ReplyFuture, Role};
 pub use crate::error::Error;
 pub use crate::flow::{Budget, Queue, SendReady, Suspension};
-pub use crate::listener::{InactiveListener, Listener};
+pub use crate::listener::{Anonymous, InactiveListener, Kind, Listener, MachService};
 pub use crate::message::{Message, Reply};
 pub use crate::outcome::HandlerOutcome;
 pub use crate::requirement::{EntitlementValue, PeerRequirement};
-pub use crate::service::xpc_main;
+pub use crate::service::{dispatch_main, xpc_main};
 pub use crate::session::{InactiveSession, Session};
 pub use crate::transaction::Transaction;
 pub use xpc_object::{

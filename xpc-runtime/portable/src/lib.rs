@@ -42,6 +42,8 @@ mod hostile;
 #[cfg(target_os = "linux")]
 mod launcher;
 #[cfg(target_os = "linux")]
+mod mach;
+#[cfg(target_os = "linux")]
 mod message;
 #[cfg(target_os = "linux")]
 mod reactor;
@@ -62,6 +64,8 @@ mod termination;
 #[cfg(target_os = "linux")]
 pub mod testing;
 #[cfg(target_os = "linux")]
+mod timer;
+#[cfg(target_os = "linux")]
 mod transaction;
 
 #[cfg(target_os = "linux")]
@@ -74,8 +78,9 @@ pub use crate::{
     launcher::{DEBUG_VARIABLE, KEPT_VARIABLES},
     message::{Message, Reply},
     requirement::PeerRequirement,
-    service::run_service,
+    service::{dispatch_main, run_service},
     slot::ReplyFuture,
+    timer::{Timer, after},
     transaction::Transaction,
 };
 

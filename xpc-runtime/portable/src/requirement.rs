@@ -23,6 +23,7 @@ enum Kind {
     /// Below this folder.
     Bundle(Arc<Path>),
     Executable(Arc<Path>),
+    Identifier(Arc<[String]>),
 }
 
 impl PeerRequirement {
@@ -53,27 +54,41 @@ impl PeerRequirement {
         }
     }
 
+    /// Its executable is that of a bundle with one of these identifiers; with none of them nobody meets it. For the
+    /// repository's libxpc shim, whose programs have no signatures either.
+    #[doc(hidden)]
+    pub fn identifier(identifiers: &[&str]) -> Self {
+        Self(Kind::Identifier(identifiers.iter().map(|&identifier| identifier.to_owned()).collect()))
+    }
+
     /// Why this peer does not meet it.
     pub(crate) fn check(&self, peer: Option<Credentials>) -> Result<(), Arc<str>> {
         let Some(peer) = peer else { return Err("the kernel does not say who the peer is".into()) };
-        let (Kind::Bundle(path) | Kind::Executable(path)) = &self.0 else {
-            let own = geteuid().as_raw();
-            return if peer.euid == own {
-                Ok(())
-            } else {
-                Err(format!("the peer, process {}, runs as user {} and not {own}", peer.pid, peer.euid).into())
-            };
+        let own = geteuid().as_raw();
+        let pid = peer.pid;
+        let program = || {
+            fs::read_link(format!("/proc/{pid}/exe"))
+                .map_err(|error| format!("cannot tell which program the peer, process {pid}, runs: {error}"))
         };
-        let program = fs::read_link(format!("/proc/{}/exe", peer.pid))
-            .map_err(|error| format!("cannot tell which program the peer, process {}, runs: {error}", peer.pid))?;
-        let (met, wanted) = match &self.0 {
-            Kind::Executable(_) => (program == **path, "which is not"),
-            _ => (program.starts_with(path) && !is_deleted(&program), "which is not in"),
+        let wrong = |program: &Path, wanted: std::fmt::Arguments<'_>| {
+            Err(format!("the peer, process {pid}, runs {}, which is not {wanted}", program.display()).into())
         };
-        if met {
-            return Ok(());
+        match &self.0 {
+            Kind::SameUser if peer.euid == own => Ok(()),
+            Kind::SameUser => Err(format!("the peer, process {pid}, runs as user {} and not {own}", peer.euid).into()),
+            Kind::Executable(path) => match program()? {
+                program if program == **path => Ok(()),
+                program => wrong(&program, format_args!("{}", path.display())),
+            },
+            Kind::Bundle(path) => match program()? {
+                program if program.starts_with(path) && !is_deleted(&program) => Ok(()),
+                program => wrong(&program, format_args!("in {}", path.display())),
+            },
+            Kind::Identifier(identifiers) => match program()? {
+                program if bundle::identifier(&program).is_some_and(|found| identifiers.contains(&found)) => Ok(()),
+                program => wrong(&program, format_args!("{identifiers:?}")),
+            },
         }
-        Err(format!("the peer, process {}, runs {}, {wanted} {}", peer.pid, program.display(), path.display()).into())
     }
 }
 

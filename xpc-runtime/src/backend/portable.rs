@@ -7,7 +7,7 @@ use xpc_object::Dictionary;
 pub use xpc_portable::Budget;
 pub(crate) use xpc_portable::{
     Connection, Event, Inactive, Listener, Message, PeerRequirement, Queue, Reply, ReplyFuture, SendReady, Suspension,
-    Transaction, run_service,
+    Transaction, dispatch_main, run_service,
 };
 
 use crate::Error;
@@ -33,6 +33,14 @@ pub(crate) enum SessionEvent {
     Cancelled(Arc<str>),
 }
 
+#[derive(Default)]
+pub(crate) struct SessionSettings {
+    pub is_mach_service: bool,
+    pub budget: Budget,
+    pub queue: Option<Queue>,
+    pub requirement: Option<PeerRequirement>,
+}
+
 type SessionHandler = Box<dyn FnMut(&Session, SessionEvent) + Send>;
 
 /// A connection that no disconnection leaves alive.
@@ -42,11 +50,16 @@ pub(crate) struct Session(Connection);
 impl Session {
     pub(crate) fn activate(
         name: &str,
-        requirement: Option<&PeerRequirement>,
+        settings: SessionSettings,
         mut handler: SessionHandler,
     ) -> Result<Self, xpc_portable::Error> {
-        let mut inactive = Inactive::session(name);
-        if let Some(requirement) = requirement {
+        let mut inactive =
+            if settings.is_mach_service { Inactive::mach_session(name) } else { Inactive::session(name) };
+        inactive.set_budget(settings.budget);
+        if let Some(queue) = &settings.queue {
+            inactive.set_target_queue(queue);
+        }
+        if let Some(requirement) = &settings.requirement {
             inactive.require_peer(requirement);
         }
         Ok(Self(inactive.activate(Box::new(move |connection, event| {

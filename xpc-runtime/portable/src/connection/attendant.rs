@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rustix::event::epoll::EventFlags;
@@ -10,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use super::core::{Core, Link, Origin, Phase, Writer};
+use super::core::{Core, Link, Named, Origin, Phase, Place, Writer};
 use super::end::Outcome;
 use super::reader::Batch;
 use super::suspension::Held;
@@ -235,9 +236,12 @@ impl Core {
                     state.credentials = batch.credentials;
                     if let Some(reason) = &unfit {
                         state.rejected = Some(reason.clone());
-                        if !matches!(self.origin, Origin::Session(_)) {
+                        if !matches!(self.origin, Origin::Named(Named { is_session: true, .. })) {
                             state.inbox.push_back(Event::PeerRejected(reason.clone()));
                         }
+                    }
+                    if let Origin::Named(Named { place: Place::User(reached), .. }) = &self.origin {
+                        reached.store(true, Ordering::Relaxed);
                     }
                 }
                 Frame::Refused(reason) => refused = Some(reason),
@@ -273,7 +277,7 @@ impl Core {
         let outcome = match (refused, unfit, &self.origin) {
             (Some(reason), ..) => Some(Outcome::Refused(reason)),
             // Another connection goes on: its service may be the right one the next time.
-            (None, Some(reason), Origin::Session(_)) => Some(Outcome::Rejected(reason)),
+            (None, Some(reason), Origin::Named(Named { is_session: true, .. })) => Some(Outcome::Rejected(reason)),
             (None, ..) => batch.ended.then_some(Outcome::Disconnected),
         };
         match outcome {

@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Poll, Waker};
 use std::time::Instant;
@@ -27,7 +28,7 @@ use crate::frame::{self, HELLO, Kind, Outgoing};
 use crate::reactor::{Job, Source, reactor};
 use crate::slot::{self, Slot};
 use crate::testing::Faults;
-use crate::{Error, PeerRequirement, bootstrap, bundle, endpoint, lock, socket};
+use crate::{Error, PeerRequirement, bootstrap, bundle, endpoint, lock, mach, socket};
 
 pub(super) const LISTENER_GONE: &str = "the endpoint's listener is gone";
 
@@ -46,12 +47,25 @@ pub(crate) struct Core {
 
 /// How a connection came to be.
 pub(super) enum Origin {
-    /// To the service of this name. It survives interruptions.
-    Named(Arc<str>),
-    /// As above, but every disconnection is its end.
-    Session(Arc<str>),
+    Named(Named),
     Endpoint(Endpoint),
     Accepted,
+}
+
+/// To whom a connection that was made by name leads.
+pub(super) struct Named {
+    pub name: Arc<str>,
+    pub place: Place,
+    /// Every disconnection is its end. Otherwise it survives them.
+    pub is_session: bool,
+}
+
+/// Who knows the name.
+pub(super) enum Place {
+    /// The bundle of the app.
+    Bundle,
+    /// Whatever process of the same user serves it; it was reached before.
+    User(AtomicBool),
 }
 
 pub(super) struct State {
@@ -141,8 +155,8 @@ impl Core {
         })
     }
 
-    pub(super) fn named(name: Arc<str>, is_session: bool) -> Arc<Self> {
-        let origin = if is_session { Origin::Session(name) } else { Origin::Named(name) };
+    pub(super) fn named(name: &str, place: Place, is_session: bool) -> Arc<Self> {
+        let origin = Origin::Named(Named { name: name.into(), place, is_session });
         Self::new(origin, None, Reader::default(), None)
     }
 
@@ -171,7 +185,7 @@ impl Core {
 
     pub(super) fn name(&self) -> Option<&str> {
         match &self.origin {
-            Origin::Named(name) | Origin::Session(name) => Some(name),
+            Origin::Named(named) => Some(&named.name),
             Origin::Endpoint(_) | Origin::Accepted => None,
         }
     }
@@ -214,6 +228,13 @@ impl Core {
         requirements.iter().flatten().try_for_each(|requirement| requirement.check(peer))
     }
 
+    pub(super) fn invalidation_reason(&self) -> Option<Arc<str>> {
+        match &lock(&self.state).phase {
+            Phase::Invalid(reason) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
     pub(super) fn activate(self: &Arc<Self>, connection: &Connection, handler: Handler) {
         *lock(&self.handler) = Some(handler);
         let rejected = if matches!(self.origin, Origin::Accepted) {
@@ -232,8 +253,12 @@ impl Core {
             return self.end_locked(state, Outcome::Refused(LISTENER_GONE.into()));
         }
         match &self.origin {
-            Origin::Named(name) | Origin::Session(name) => {
-                if let Err(reason) = bundle::find(name) {
+            Origin::Named(named) => {
+                let found = match named.place {
+                    Place::Bundle => bundle::find(&named.name).map(|_| ()),
+                    Place::User(_) => mach::find(&named.name),
+                };
+                if let Err(reason) = found {
                     self.end_locked(state, Outcome::Refused(reason));
                 }
             }
@@ -361,10 +386,17 @@ impl Core {
         self: &'a Arc<Self>,
         mut state: MutexGuard<'a, State>,
     ) -> Result<MutexGuard<'a, State>, Error> {
-        if let (Phase::Active, Origin::Named(name) | Origin::Session(name), None) =
+        if let (Phase::Active, Origin::Named(Named { name, place, .. }), None) =
             (&state.phase, &self.origin, &state.link)
         {
-            match self.dial(|theirs| bootstrap::connect(name, theirs)) {
+            let dialled = self.dial(|theirs| match place {
+                Place::Bundle => bootstrap::connect(name, theirs),
+                Place::User(reached) => {
+                    mach::connect(name, theirs, reached.load(Ordering::Relaxed));
+                    Ok(())
+                }
+            });
+            match dialled {
                 Ok(link) => (state.link, state.armed) = (Some(link), EventFlags::IN),
                 Err(error) => {
                     // To the user this is final: what is true now must stay true.

@@ -52,13 +52,11 @@ impl Core {
         let closing = matches!(state.phase, Phase::Closing);
         let cancelled = matches!(outcome, Outcome::Cancelled);
         let (error, event) = match outcome {
-            Outcome::Disconnected if matches!(self.origin, Origin::Session(_)) => {
-                invalid("the service ended, or ended the session".into())
-            }
-            Outcome::Disconnected if matches!(self.origin, Origin::Named(_)) => {
-                (Error::Interrupted, Event::Interrupted)
-            }
-            Outcome::Disconnected => invalid("the peer ended the connection".into()),
+            Outcome::Disconnected => match &self.origin {
+                Origin::Named(named) if named.is_session => invalid("the service ended, or ended the session".into()),
+                Origin::Named(_) => (Error::Interrupted, Event::Interrupted),
+                Origin::Endpoint(_) | Origin::Accepted => invalid("the peer ended the connection".into()),
+            },
             Outcome::Refused(reason) => invalid(reason),
             Outcome::Rejected(reason) => (Error::PeerRejected(reason.clone()), Event::Invalid(reason)),
             Outcome::Cancelled => invalid("the connection was cancelled".into()),

@@ -30,8 +30,8 @@ pub(crate) use self::{
     queue::Queue,
     reply::ReplyFuture,
     requirement::PeerRequirement,
-    service::run_service,
-    session::{Session, SessionEvent},
+    service::{dispatch_main, run_service},
+    session::{Session, SessionEvent, SessionSettings},
     transaction::Transaction,
 };
 

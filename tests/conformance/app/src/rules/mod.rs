@@ -63,6 +63,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("f", "a budget bounds what waits to be sent: past it senders are refused, or wait for room"),
     ("g", "a connection may carry a context"),
     ("h", "connections may share a queue: of all their handlers one runs at a time"),
+    ("i", "an error says whether the same may be tried again, and a connection why it is over"),
 ];
 
 /// All tests.
