@@ -22,6 +22,7 @@ mod peers;
 mod profile;
 mod refusals;
 mod requests;
+mod stamping;
 mod third_party;
 mod timestamp;
 mod verifying;
