@@ -1,6 +1,7 @@
 //! Signing, reading back and inspecting, on real Mach-O files.
 
 mod apple;
+mod bombs;
 mod changes;
 mod command;
 mod demands;
@@ -14,6 +15,7 @@ mod identity;
 mod inspecting;
 mod judge;
 mod layouts;
+mod limit;
 mod mutation;
 mod oracle;
 #[cfg(target_os = "linux")]
@@ -23,6 +25,8 @@ mod profile;
 mod refusals;
 mod requests;
 mod stamping;
+#[cfg(target_os = "linux")]
+mod system;
 mod third_party;
 mod timestamp;
 mod verifying;
