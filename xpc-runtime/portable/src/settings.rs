@@ -51,6 +51,8 @@ pub static IDLE_EXIT: Setting = Setting::new("XPC_RUNTIME_IDLE_EXIT", 60_000);
 pub static EXIT_TIMEOUT: Setting = Setting::new("XPC_RUNTIME_EXIT_TIMEOUT", 20_000);
 /// How long a thread that nothing needs any more waits for work before it ends; services have it from their app.
 pub static IDLE_THREAD: Setting = Setting::new("XPC_RUNTIME_IDLE_THREAD", 10_000);
+/// How long a second of an activity's criteria is; services have it from their app.
+pub static ACTIVITY_SECOND: Setting = Setting::new("XPC_RUNTIME_ACTIVITY_SECOND", 1000);
 /// How soon something is tried again that the kernel has no room for at the moment.
 pub static RETRY: Setting = Setting::new("XPC_RUNTIME_RETRY", 10);
 
