@@ -42,7 +42,7 @@ pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> 
         .env(bootstrap::VARIABLE, format!("{}:{}", theirs.as_raw_fd(), getpid()))
         .current_dir("/")
         .envs(waits_for_debugger(name).then_some((DEBUG_VARIABLE, &**name)))
-        .envs([&settings::IDLE_THREAD, &settings::ACTIVITY_SECOND].into_iter().filter_map(inherited))
+        .envs(settings::OF_SERVICES.iter().filter_map(|it| Some((it.variable, env::var_os(it.variable)?))))
         .stdin(Stdio::null())
         .stdout(log_end.try_clone()?)
         .stderr(log_end);
@@ -72,11 +72,6 @@ pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> 
 
 fn is_kept(key: &OsString) -> bool {
     key.to_str().is_some_and(|key| key.starts_with("LC_") || KEPT_VARIABLES.contains(&key))
-}
-
-/// What is set for the app, and so for its services.
-fn inherited(setting: &settings::Setting) -> Option<(&'static str, OsString)> {
-    env::var_os(setting.variable).map(|value| (setting.variable, value))
 }
 
 fn waits_for_debugger(name: &str) -> bool {
