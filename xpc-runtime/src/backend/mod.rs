@@ -21,6 +21,7 @@
 //! | `Reply` | `send(self, &Dictionary)`; dropped unsent, it interrupts the requester |
 //! | `run_service` | `fn(impl FnMut(Inactive) + Send + 'static) -> !`; not launched by the system: the message and SIGABRT of `xpc_main` |
 //! | `Transaction` | `begin() -> Self`; its drop ends it |
+//! | `activity` | `register(&str, &Criteria, Box<dyn FnMut(Activity) + Send>)`, `check_in(&str, Box<dyn FnOnce(Option<Criteria>) -> Option<Criteria> + Send>, …)`, `unregister(&str)`, `state(&Activity)`. `Activity`: `Send`; `should_defer`, `defer(self)`; its drop ends the run |
 //! | `testing` | the functions of [`testing`](crate::testing), or their refusal |
 //! | errors | convert into [`Error`](crate::Error) |
 
@@ -37,8 +38,8 @@ mod chosen;
 pub use chosen::Budget;
 pub(crate) use chosen::{
     Connection, Event, Inactive, Listener, Message, PeerRequirement, Queue, Reply, ReplyFuture, SendReady, Session,
-    SessionEvent, SessionSettings, Suspension, Timer, Transaction, after, dispatch_main, requirement, run_service,
-    testing,
+    SessionEvent, SessionSettings, Suspension, Timer, Transaction, activity, after, dispatch_main, requirement,
+    run_service, testing,
 };
 
 const _: () = {
@@ -63,6 +64,7 @@ const _: () = {
     unpin::<SendReady>();
     send::<Queue>();
     sync::<Queue>();
+    send::<activity::Activity>();
     send::<Session>();
     sync::<Session>();
     send::<Suspension>();

@@ -3,6 +3,7 @@
 //! `raw` declares C's functions, `block` makes closures into blocks, `object` counts references and converts values;
 //! the rest is safe Rust around single calls.
 
+pub(crate) mod activity;
 mod block;
 mod connection;
 mod flow;
