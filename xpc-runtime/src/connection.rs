@@ -1,13 +1,12 @@
 use std::fmt;
 use std::marker::PhantomData;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
 use xpc_object::{Dictionary, Endpoint};
 
 use crate::error::neutral;
-use crate::{Error, HandlerOutcome, Message, backend};
+use crate::{Error, HandlerOutcome, Message, Queue, ReplyFuture, backend};
 
 /// How a connection came to be: [`Named`], [`ByEndpoint`] or [`Accepted`].
 pub trait Role: sealed::Sealed {}
@@ -199,6 +198,18 @@ impl Connection {
         Inactive::new(backend::Inactive::service(name))
     }
 
+    /// A connection to the agent or daemon that [serves](crate::Listener::mach_service) this name.
+    ///
+    /// Always succeeds. An unknown name makes the connection invalid after [`Inactive::activate`]. On Apple platforms a
+    /// known one is one that launchd has a job for, which the first message starts. Elsewhere it is one that a running
+    /// process of the same user listens under; when that process goes, the connection is interrupted, and so is every
+    /// message until it is back. A sandboxed service reaches no agent: on macOS unless its entitlements name the agent
+    /// (`com.apple.security.temporary-exception.mach-lookup.global-name`), on Linux never.
+    #[doc(alias = "xpc_connection_create_mach_service")]
+    pub fn mach_service(name: &str) -> Inactive<Named> {
+        Inactive::new(backend::Inactive::mach_service(name))
+    }
+
     /// A connection to the anonymous listener that the endpoint leads to.
     ///
     /// Always succeeds. It connects when it is activated, before any message; it is never interrupted, and becomes
@@ -226,7 +237,25 @@ impl Connection {
     /// The future's: [`Error::Interrupted`], [`Error::Invalid`], [`Error::Full`], [`Error::Encode`].
     #[doc(alias = "xpc_connection_send_message_with_reply")]
     pub fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
-        ReplyFuture(self.0.send_with_reply(message))
+        ReplyFuture::new(self.0.send_with_reply(message))
+    }
+
+    /// Queues a request, and has `handler` called with its outcome on this queue: it takes turns with whatever else runs
+    /// there, so that it can share state with that without a lock. Never blocks, and never calls `handler` itself.
+    ///
+    /// The connection is kept until `handler` was called. A blocking request inside it, on a connection of the same
+    /// queue, fails with [`Error::WouldDeadlock`]. A panic in it ends the process.
+    ///
+    /// # Errors
+    /// Those of [`send_with_reply`](Self::send_with_reply), to `handler`.
+    #[doc(alias = "xpc_connection_send_message_with_reply")]
+    pub fn send_with_reply_on(
+        &self,
+        queue: &Queue,
+        message: &Dictionary,
+        handler: impl FnOnce(Result<Message, Error>) + Send + 'static,
+    ) {
+        self.0.send_with_reply_on(&queue.0, message, move |outcome| handler(neutral(outcome).map(Message::new)));
     }
 
     /// Sends a request, once there is room in the budget, and blocks until its reply arrives.
@@ -254,6 +283,13 @@ impl Connection {
     #[doc(alias = "xpc_connection_cancel")]
     pub fn cancel(&self) {
         self.0.cancel();
+    }
+
+    /// Why the connection is over, once it is: the text of [`Error::Invalid`]. It is there before the handler of
+    /// [`Inactive::on_invalid`] runs.
+    #[doc(alias = "xpc_connection_copy_invalidation_reason")]
+    pub fn invalidation_reason(&self) -> Option<Arc<str>> {
+        self.0.invalidation_reason()
     }
 
     /// The name that the connection was made with; `None` for accepted ones.
@@ -285,23 +321,5 @@ impl Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("name", &self.name()).field("pid", &self.pid()).finish_non_exhaustive()
-    }
-}
-
-/// The reply to a request, once it arrives. It keeps its connection or session alive; dropping it discards this reply only.
-#[must_use = "a dropped future discards the reply: use `send` for a message that needs none"]
-pub struct ReplyFuture(backend::ReplyFuture);
-
-impl ReplyFuture {
-    pub(crate) fn new(future: backend::ReplyFuture) -> Self {
-        Self(future)
-    }
-}
-
-impl Future for ReplyFuture {
-    type Output = Result<Message, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|result| neutral(result).map(Message::new))
     }
 }

@@ -17,8 +17,10 @@ pub enum Error {
     )]
     Interrupted,
     /// The connection is over for good: no such service, cancelled, or ended by the side that made it. The text says
-    /// why.
+    /// why; on Apple platforms it is the system's where that is new enough to have one (macOS 12; sessions 13).
     #[doc(alias = "XPC_ERROR_CONNECTION_INVALID")]
+    #[doc(alias = "xpc_connection_copy_invalidation_reason")]
+    #[doc(alias = "xpc_rich_error_copy_description")]
     #[error("{0}")]
     Invalid(Arc<str>),
     /// A blocking request inside a handler of its own connection.
@@ -55,6 +57,16 @@ pub enum Error {
     /// A received message does not hold what was asked of it.
     #[error(transparent)]
     Value(#[from] ValueError),
+}
+
+impl Error {
+    /// Whether the same may be tried again on the same connection or session, and succeed without anything else having
+    /// been done: after [`Interrupted`](Self::Interrupted), [`Full`](Self::Full) and [`TimedOut`](Self::TimedOut).
+    /// Whether a first try had an effect is another matter.
+    #[doc(alias = "xpc_rich_error_can_retry")]
+    pub fn can_retry(&self) -> bool {
+        matches!(self, Self::Interrupted | Self::Full | Self::TimedOut)
+    }
 }
 
 impl fmt::Debug for Error {

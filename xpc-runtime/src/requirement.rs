@@ -7,7 +7,7 @@ use xpc_object::Dictionary;
 
 use crate::connection::{Inactive, Role};
 use crate::error::neutral;
-use crate::listener::InactiveListener;
+use crate::listener::{InactiveListener, Kind};
 use crate::session::InactiveSession;
 use crate::{Error, Message, backend};
 
@@ -188,7 +188,7 @@ impl<R: Role> Inactive<R> {
     }
 }
 
-impl InactiveListener {
+impl<K: Kind> InactiveListener<K> {
     /// Has everything dropped that comes from a client who does not meet this; it may still be seen to connect. The
     /// peers may get requirements of their own. A listener takes one requirement: this one, in place of any before.
     #[doc(alias = "xpc_connection_set_peer_requirement")]
@@ -207,7 +207,7 @@ impl InactiveSession {
     #[doc(alias = "xpc_session_set_peer_requirement")]
     #[doc(alias = "xpc_session_set_peer_code_signing_requirement")]
     pub fn require_peer(mut self, requirement: &PeerRequirement) -> Self {
-        self.requirement = Some(requirement.0.clone());
+        self.settings.requirement = Some(requirement.0.clone());
         self
     }
 }

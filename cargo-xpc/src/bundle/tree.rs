@@ -6,9 +6,10 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rayon::prelude::*;
-use rustix::fs::OFlags;
+use rustix::fs::{Access, AtFlags, CWD, OFlags};
 use walkdir::WalkDir;
 
+pub use super::removal::remove;
 use super::staging::StagingError;
 
 /// Names that Finder and `tar` leave behind; they break a seal and never belong into a bundle.
@@ -123,7 +124,9 @@ pub fn copy_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> {
 /// Not a file that has other names already, nor one with extended attributes or bits that a copy would not have.
 fn link_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> {
     let meta = fs_err::symlink_metadata(from).map_err(|e| StagingError::io("read", from, e))?;
-    let plain = meta.nlink() == 1 && meta.mode() & 0o7000 == 0 && !has_attributes(from);
+    // What cannot be read cannot be sealed either: of the copy that fails, the error names the file, and not the link to it.
+    let readable = rustix::fs::accessat(CWD, from.as_std_path(), Access::READ_OK, AtFlags::EACCESS).is_ok();
+    let plain = readable && meta.nlink() == 1 && meta.mode() & 0o7000 == 0 && !has_attributes(from);
     // A file of somebody else's, another file system, too many links: a copy serves as well.
     if !plain || fs_err::hard_link(from, to).is_err() {
         return copy_file(from, to);
@@ -145,28 +148,5 @@ fn has_attributes(path: &Utf8Path) -> bool {
         }
         // Of a file system without them, there are none.
         Err(error) => error != rustix::io::Errno::NOTSUP,
-    }
-}
-
-/// Removes a file or a folder with all that is in it, also where folders were made read-only.
-///
-/// # Errors
-/// Where the system refuses; what is not there needs no removing.
-pub fn remove(path: &Utf8Path) -> io::Result<()> {
-    let gone = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
-    let attempt = || match fs_err::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs_err::remove_dir_all(path),
-        Ok(_) => fs_err::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match attempt() {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            for entry in WalkDir::new(path).into_iter().filter_map(Result::ok).filter(|e| e.file_type().is_dir()) {
-                let _ = fs_err::set_permissions(entry.path(), std::fs::Permissions::from_mode(0o700));
-            }
-            attempt().or_else(|e| if gone(&e) { Ok(()) } else { Err(e) })
-        }
-        Err(error) if gone(&error) => Ok(()),
-        other => other,
     }
 }

@@ -24,6 +24,8 @@ compile_error!(
 );
 
 #[cfg(target_os = "linux")]
+pub mod activity;
+#[cfg(target_os = "linux")]
 mod bootstrap;
 #[cfg(target_os = "linux")]
 mod bundle;
@@ -41,6 +43,8 @@ mod frame;
 mod hostile;
 #[cfg(target_os = "linux")]
 mod launcher;
+#[cfg(target_os = "linux")]
+mod mach;
 #[cfg(target_os = "linux")]
 mod message;
 #[cfg(target_os = "linux")]
@@ -62,6 +66,8 @@ mod termination;
 #[cfg(target_os = "linux")]
 pub mod testing;
 #[cfg(target_os = "linux")]
+mod timer;
+#[cfg(target_os = "linux")]
 mod transaction;
 
 #[cfg(target_os = "linux")]
@@ -74,8 +80,9 @@ pub use crate::{
     launcher::{DEBUG_VARIABLE, KEPT_VARIABLES},
     message::{Message, Reply},
     requirement::PeerRequirement,
-    service::run_service,
+    service::{dispatch_main, run_service},
     slot::ReplyFuture,
+    timer::{Timer, after},
     transaction::Transaction,
 };
 

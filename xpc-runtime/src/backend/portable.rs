@@ -7,10 +7,13 @@ use xpc_object::Dictionary;
 pub use xpc_portable::Budget;
 pub(crate) use xpc_portable::{
     Connection, Event, Inactive, Listener, Message, PeerRequirement, Queue, Reply, ReplyFuture, SendReady, Suspension,
-    Transaction, run_service,
+    Timer, Transaction, after, dispatch_main, run_service,
 };
 
 use crate::Error;
+
+#[path = "portable_activity.rs"]
+pub(crate) mod activity;
 
 impl From<xpc_portable::Error> for Error {
     fn from(error: xpc_portable::Error) -> Self {
@@ -33,6 +36,14 @@ pub(crate) enum SessionEvent {
     Cancelled(Arc<str>),
 }
 
+#[derive(Default)]
+pub(crate) struct SessionSettings {
+    pub is_mach_service: bool,
+    pub budget: Budget,
+    pub queue: Option<Queue>,
+    pub requirement: Option<PeerRequirement>,
+}
+
 type SessionHandler = Box<dyn FnMut(&Session, SessionEvent) + Send>;
 
 /// A connection that no disconnection leaves alive.
@@ -42,11 +53,16 @@ pub(crate) struct Session(Connection);
 impl Session {
     pub(crate) fn activate(
         name: &str,
-        requirement: Option<&PeerRequirement>,
+        settings: SessionSettings,
         mut handler: SessionHandler,
     ) -> Result<Self, xpc_portable::Error> {
-        let mut inactive = Inactive::session(name);
-        if let Some(requirement) = requirement {
+        let mut inactive =
+            if settings.is_mach_service { Inactive::mach_session(name) } else { Inactive::session(name) };
+        inactive.set_budget(settings.budget);
+        if let Some(queue) = &settings.queue {
+            inactive.set_target_queue(queue);
+        }
+        if let Some(requirement) = &settings.requirement {
             inactive.require_peer(requirement);
         }
         Ok(Self(inactive.activate(Box::new(move |connection, event| {
@@ -147,6 +163,10 @@ pub(crate) mod testing {
 
     pub(crate) fn terminate_service(name: &str) -> Result<bool, Error> {
         Ok(xpc_portable::testing::terminate_service(name)?)
+    }
+
+    pub(crate) fn defer_activity(identifier: &str) -> Result<bool, Error> {
+        Ok(xpc_portable::testing::defer_activity(identifier))
     }
 
     pub(crate) fn drop_replies(connection: &Connection, count: usize) -> Result<(), Error> {

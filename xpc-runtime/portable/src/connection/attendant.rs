@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rustix::event::epoll::EventFlags;
@@ -10,12 +11,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use super::core::{Core, Link, Origin, Phase, Writer};
+use super::core::{Core, Link, Named, Origin, Phase, Place, Writer};
 use super::end::Outcome;
 use super::reader::Batch;
 use super::suspension::Held;
 use super::{Connection, Event, Queue};
-use crate::frame::Frame;
+use crate::frame::{Frame, Malformed};
 use crate::message::{Message, Reply};
 use crate::slot::Slot;
 use crate::testing::Faults;
@@ -45,10 +46,7 @@ impl Core {
 
     /// Calls what must not wait for this connection, which waits for its return.
     pub(super) fn running(&self, call: impl FnOnce()) {
-        let queue = self.queue.get().map_or(std::ptr::null(), Queue::address);
-        RUNNING.with_borrow_mut(|running| running.push((self, queue)));
-        call();
-        RUNNING.with_borrow_mut(|running| running.pop());
+        running(self, self.queue.get().map_or(std::ptr::null(), Queue::address), call);
     }
 
     /// The reactor's call: the socket of `token` can be written or read.
@@ -121,7 +119,7 @@ impl Core {
                 entered = true;
             }
             if state.is_deliverable()
-                && let Some(event) = state.inbox.pop_front()
+                && let Some((event, receipt)) = state.inbox.pop()
             {
                 state.in_handler = true;
                 let connection = state.handle.upgrade();
@@ -129,6 +127,8 @@ impl Core {
                 self.dispatch(connection, event);
                 let mut state = lock(&self.state);
                 state.in_handler = false;
+                state.outbox.progress += 1;
+                state.was_handled(&receipt);
                 drop(self.flush(state));
                 self.leave_queue(&mut entered);
                 continue;
@@ -212,11 +212,10 @@ impl Core {
     /// Puts what was read where it belongs.
     fn sort(self: &Arc<Self>, link: &Arc<Link>, batch: Batch) {
         let faults = self.faults.get();
-        let mut filled = Vec::new();
-        let mut unheard = Vec::new();
-        let mut refused = None;
+        let (mut filled, mut unwanted) = (Vec::new(), Vec::new());
+        let (mut refused, mut ended, mut credited) = (None, batch.ended, false);
         // A connection that was accepted has had its peer compared.
-        let greeted = batch.frames.iter().any(|frame| matches!(frame, Frame::Hello));
+        let greeted = batch.frames.iter().any(|(frame, _)| matches!(frame, Frame::Hello));
         let unfit = if greeted { self.check_peer(batch.credentials).err() } else { None };
         let mut state = lock(&self.state);
         // A link that was cancelled meanwhile has nothing more to say.
@@ -226,58 +225,76 @@ impl Core {
         if state.suspended > 0 {
             return state.held.push(Held::Batch(link.clone(), batch));
         }
-        for frame in batch.frames {
-            if matches!(frame, Frame::Reply(..) | Frame::NoReply(_)) {
-                state.owed = state.owed.saturating_sub(1);
-            }
-            match frame {
-                Frame::Hello => {
-                    state.credentials = batch.credentials;
-                    if let Some(reason) = &unfit {
-                        state.rejected = Some(reason.clone());
-                        if !matches!(self.origin, Origin::Session(_)) {
-                            state.inbox.push_back(Event::PeerRejected(reason.clone()));
-                        }
-                    }
-                }
-                Frame::Refused(reason) => refused = Some(reason),
-                Frame::Message(_) if state.rejected.is_some() => {}
-                Frame::Message(message) => {
-                    let sender = state.credentials;
-                    state.inbox.push_back(Event::Message(Message::new(message, None, sender)));
-                }
+        for (frame, size) in batch.frames {
+            let sender = state.credentials;
+            let message = match frame {
+                Frame::Message(message) => Message::new(message, None, sender),
                 Frame::Request(number, message) => {
-                    let reply = Reply::new(self.clone(), link.token, number);
-                    let sender = state.credentials;
-                    let message = Message::new(message, Some(reply), sender);
-                    match state.rejected {
-                        Some(_) => unheard.push(message),
-                        None => state.inbox.push_back(Event::Message(message)),
-                    }
+                    Message::new(message, Some(Reply::new(self.clone(), link.token, number)), sender)
                 }
                 Frame::Reply(number, _) if faults.is_some_and(Faults::drops_this_reply) => {
-                    filled.extend(state.pending.remove(&number).map(|slot| (slot, Err(Error::Interrupted))))
+                    filled.extend(state.pending.remove(&number).map(|slot| (slot, Err(Error::Interrupted))));
+                    continue;
                 }
                 Frame::Reply(number, message) => {
                     let result = match &state.rejected {
                         Some(reason) => Err(Error::PeerRejected(reason.clone())),
-                        None => Ok(Message::new(message, None, state.credentials)),
+                        None => Ok(Message::new(message, None, sender)),
                     };
                     filled.extend(state.pending.remove(&number).map(|slot| (slot, result)));
+                    continue;
                 }
                 Frame::NoReply(number) => {
-                    filled.extend(state.pending.remove(&number).map(|slot| (slot, Err(Error::Interrupted))))
+                    filled.extend(state.pending.remove(&number).map(|slot| (slot, Err(Error::Interrupted))));
+                    continue;
+                }
+                Frame::Credit(size) => {
+                    state.outbox.give_credit(size);
+                    credited = true;
+                    continue;
+                }
+                Frame::Hello => {
+                    state.credentials = batch.credentials;
+                    if let Some(reason) = &unfit {
+                        state.rejected = Some(reason.clone());
+                        if !matches!(self.origin, Origin::Named(Named { is_session: true, .. })) {
+                            state.inbox.push(Event::PeerRejected(reason.clone()));
+                        }
+                    }
+                    if let Origin::Named(Named { place: Place::User(reached), .. }) = &self.origin {
+                        reached.store(true, Ordering::Relaxed);
+                    }
+                    continue;
+                }
+                Frame::Refused(reason) => {
+                    refused = Some(reason);
+                    continue;
+                }
+            };
+            match state.inbox.admit(size, link.token) {
+                Ok(receipt) if state.rejected.is_some() || matches!(state.phase, Phase::Closing) => {
+                    // Nobody is to hear it, or nobody is left.
+                    state.was_handled(&receipt);
+                    unwanted.push(message);
+                }
+                Ok(receipt) => state.inbox.push_admitted(Event::Message(message), receipt),
+                Err(Malformed) => {
+                    unwanted.push(message);
+                    ended = true;
+                    break;
                 }
             }
         }
         let outcome = match (refused, unfit, &self.origin) {
             (Some(reason), ..) => Some(Outcome::Refused(reason)),
             // Another connection goes on: its service may be the right one the next time.
-            (None, Some(reason), Origin::Session(_)) => Some(Outcome::Rejected(reason)),
-            (None, ..) => batch.ended.then_some(Outcome::Disconnected),
+            (None, Some(reason), Origin::Named(Named { is_session: true, .. })) => Some(Outcome::Rejected(reason)),
+            (None, ..) if batch.starved => Some(Outcome::Starved),
+            (None, ..) => ended.then_some(Outcome::Disconnected),
         };
         match outcome {
             Some(outcome) => self.end_locked(state, outcome),
+            None if credited || !unwanted.is_empty() => drop(self.flush(state)),
             None => drop(state),
         }
         // Waking runs an executor's code. If it panicked, this connection would never be attended again.
@@ -287,7 +304,7 @@ impl Core {
         }
         std::mem::forget(guard);
         // Their senders are told that they were dropped: not under the lock.
-        drop(unheard);
+        drop(unwanted);
     }
 
     fn dispatch(self: &Arc<Self>, connection: Option<Connection>, event: Event) {
@@ -305,6 +322,13 @@ impl Core {
             drop((handler, keep));
         }
     }
+}
+
+/// Calls what a connection, if there is one, and a queue wait for.
+pub(super) fn running(core: *const Core, queue: *const (), call: impl FnOnce()) {
+    RUNNING.with_borrow_mut(|running| running.push((core, queue)));
+    call();
+    RUNNING.with_borrow_mut(|running| running.pop());
 }
 
 /// Whether the socket can be read before the deadline; without one, the read itself waits.

@@ -6,8 +6,9 @@
 //! the reactor again. `handler` and `reader` are touched by the attendant only. Here are the state and the way out;
 //! `attendant` is the way in, `suspension` closes both for a while, and `end` ends things.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Poll, Waker};
 use std::time::Instant;
@@ -18,16 +19,18 @@ use rustix::net::{RecvFlags, Shutdown, shutdown};
 use xpc_object::Endpoint;
 
 use super::end::Outcome;
+use super::inbox::{Inbox, Receipt};
 use super::outbox::{Barrier, Item, Outbox};
 use super::reader::Reader;
 use super::suspension::Held;
 use super::{Connection, Event, Handler, Inactive, Queue, WeakConnection};
 use crate::credentials::{Credentials, receive_message};
+use crate::error::{explain, is_transient};
 use crate::frame::{self, HELLO, Kind, Outgoing};
-use crate::reactor::{Job, Source, reactor};
+use crate::reactor::{Job, Source, reactor, try_reactor};
 use crate::slot::{self, Slot};
 use crate::testing::Faults;
-use crate::{Error, PeerRequirement, bootstrap, bundle, endpoint, lock, socket};
+use crate::{Error, PeerRequirement, bootstrap, bundle, endpoint, lock, mach, settings, socket, timer};
 
 pub(super) const LISTENER_GONE: &str = "the endpoint's listener is gone";
 
@@ -46,35 +49,50 @@ pub(crate) struct Core {
 
 /// How a connection came to be.
 pub(super) enum Origin {
-    /// To the service of this name. It survives interruptions.
-    Named(Arc<str>),
-    /// As above, but every disconnection is its end.
-    Session(Arc<str>),
+    Named(Named),
     Endpoint(Endpoint),
     Accepted,
+}
+
+/// To whom a connection that was made by name leads.
+pub(super) struct Named {
+    pub name: Arc<str>,
+    pub place: Place,
+    /// Every disconnection is its end. Otherwise it survives them.
+    pub is_session: bool,
+}
+
+/// Who knows the name.
+pub(super) enum Place {
+    /// The bundle of the app.
+    Bundle,
+    /// Whatever process of the same user serves it; it was reached before.
+    User(AtomicBool),
 }
 
 pub(super) struct State {
     pub(super) phase: Phase,
     pub(super) link: Option<Arc<Link>>,
+    /// A connection made by name has reached its service before.
+    was_linked: bool,
     /// A thread reads the socket or runs the handler.
     pub(super) attended: bool,
     /// What the reactor watches the link for; nothing once it has said so (one-shot).
     pub(super) armed: EventFlags,
     /// A handler runs: nothing is sent until it returns.
     pub(super) in_handler: bool,
-    pub(super) inbox: VecDeque<Event>,
+    pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
     pub(super) writer: Writer,
     /// A barrier runs: nothing is sent until it returns.
     pub(super) barred: bool,
+    /// Somebody will look whether the peer takes what waits for it.
+    pub(super) stall_watched: bool,
     /// How many times the connection was suspended and not yet resumed. Meanwhile nothing is sent, read or handled.
     pub(super) suspended: usize,
     /// What came in for a suspended connection all the same.
     pub(super) held: Vec<Held>,
     pub(super) pending: HashMap<u64, Arc<Slot>>,
-    /// How many requests of the current link have not been answered, whether or not anybody still waits.
-    pub(super) owed: usize,
     last_number: u64,
     pub(super) credentials: Option<Credentials>,
     /// Why the peer of the current link is not heard.
@@ -101,6 +119,8 @@ pub(super) enum Writer {
     Busy,
     /// The reactor, once the socket takes more.
     Blocked,
+    /// The reactor, some time later: the kernel has no room for what is to be sent, and would not say when it has.
+    Later,
 }
 
 /// One socket of a connection; one made by name gets a new link after every interruption.
@@ -116,17 +136,18 @@ impl Core {
             state: Mutex::new(State {
                 phase: Phase::Inactive,
                 link,
+                was_linked: false,
                 attended: false,
                 armed: EventFlags::empty(),
                 in_handler: false,
-                inbox: VecDeque::new(),
+                inbox: Inbox::default(),
                 outbox: Outbox::default(),
                 writer: Writer::Idle,
                 barred: false,
+                stall_watched: false,
                 suspended: 0,
                 held: Vec::new(),
                 pending: HashMap::new(),
-                owed: 0,
                 last_number: 0,
                 credentials,
                 rejected: None,
@@ -141,8 +162,8 @@ impl Core {
         })
     }
 
-    pub(super) fn named(name: Arc<str>, is_session: bool) -> Arc<Self> {
-        let origin = if is_session { Origin::Session(name) } else { Origin::Named(name) };
+    pub(super) fn named(name: &str, place: Place, is_session: bool) -> Arc<Self> {
+        let origin = Origin::Named(Named { name: name.into(), place, is_session });
         Self::new(origin, None, Reader::default(), None)
     }
 
@@ -171,7 +192,7 @@ impl Core {
 
     pub(super) fn name(&self) -> Option<&str> {
         match &self.origin {
-            Origin::Named(name) | Origin::Session(name) => Some(name),
+            Origin::Named(named) => Some(&named.name),
             Origin::Endpoint(_) | Origin::Accepted => None,
         }
     }
@@ -199,7 +220,7 @@ impl Core {
     pub(crate) fn termination_imminent(self: &Arc<Self>) {
         let mut state = lock(&self.state);
         if matches!((&self.origin, &state.phase), (Origin::Accepted, Phase::Active)) {
-            state.inbox.push_back(Event::TerminationImminent);
+            state.inbox.push(Event::TerminationImminent);
             self.kick(&state);
         }
     }
@@ -212,6 +233,13 @@ impl Core {
     pub(super) fn check_peer(&self, peer: Option<Credentials>) -> Result<(), Arc<str>> {
         let requirements = self.requirements.get().map_or(&[][..], |requirements| requirements);
         requirements.iter().flatten().try_for_each(|requirement| requirement.check(peer))
+    }
+
+    pub(super) fn invalidation_reason(&self) -> Option<Arc<str>> {
+        match &lock(&self.state).phase {
+            Phase::Invalid(reason) => Some(reason.clone()),
+            _ => None,
+        }
     }
 
     pub(super) fn activate(self: &Arc<Self>, connection: &Connection, handler: Handler) {
@@ -232,8 +260,12 @@ impl Core {
             return self.end_locked(state, Outcome::Refused(LISTENER_GONE.into()));
         }
         match &self.origin {
-            Origin::Named(name) | Origin::Session(name) => {
-                if let Err(reason) = bundle::find(name) {
+            Origin::Named(named) => {
+                let found = match named.place {
+                    Place::Bundle => bundle::find(&named.name).map(|_| ()),
+                    Place::User(_) => mach::find(&named.name),
+                };
+                if let Err(reason) = found {
                     self.end_locked(state, Outcome::Refused(reason));
                 }
             }
@@ -242,7 +274,7 @@ impl Core {
                 Err(error) => {
                     let reason = match error {
                         Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => LISTENER_GONE.into(),
-                        error => format!("cannot connect to the endpoint's listener: {error}").into(),
+                        error => format!("cannot connect to the endpoint's listener: {}", explain(error)).into(),
                     };
                     self.end_locked(state, Outcome::Refused(reason));
                 }
@@ -251,7 +283,7 @@ impl Core {
                 state.keep = Some(connection.clone());
                 if let Some(reason) = rejected {
                     state.rejected = Some(reason.clone());
-                    state.inbox.push_back(Event::PeerRejected(reason));
+                    state.inbox.push(Event::PeerRejected(reason));
                 }
                 let link = state.link.clone().expect("accepted with a socket");
                 state.armed = EventFlags::IN;
@@ -297,14 +329,8 @@ impl Core {
             self.arm(&mut state);
         }
         state.last_number += 1;
-        state.owed += 1;
         let number = state.last_number;
         state.pending.insert(number, slot);
-        if state.owed == 1 && state.outbox.replies_pile_up() {
-            // From now on the peer is read again.
-            self.kick(&state);
-            self.arm(&mut state);
-        }
         frame::set_number(&mut frame.bytes, number);
         self.enqueue(state, frame);
         Ok((number, leads))
@@ -361,14 +387,29 @@ impl Core {
         self: &'a Arc<Self>,
         mut state: MutexGuard<'a, State>,
     ) -> Result<MutexGuard<'a, State>, Error> {
-        if let (Phase::Active, Origin::Named(name) | Origin::Session(name), None) =
+        if let (Phase::Active, Origin::Named(Named { name, place, .. }), None) =
             (&state.phase, &self.origin, &state.link)
         {
-            match self.dial(|theirs| bootstrap::connect(name, theirs)) {
-                Ok(link) => (state.link, state.armed) = (Some(link), EventFlags::IN),
+            let dialled = self.dial(|theirs| match place {
+                Place::Bundle => bootstrap::connect(name, theirs),
+                Place::User(reached) => {
+                    mach::connect(name, theirs, reached.load(Ordering::Relaxed));
+                    Ok(())
+                }
+            });
+            match dialled {
+                Ok(link) => {
+                    (state.link, state.armed) = (Some(link), EventFlags::IN);
+                    state.was_linked = true;
+                }
+                // It has worked before and may again.
+                Err(error) if state.was_linked && is_transient(error) => {
+                    self.end_locked(state, Outcome::Disconnected);
+                    return Err(Error::Interrupted);
+                }
                 Err(error) => {
                     // To the user this is final: what is true now must stay true.
-                    let reason: Arc<str> = format!("cannot connect to {name}: {error}").into();
+                    let reason: Arc<str> = format!("cannot connect to {name}: {}", explain(error)).into();
                     self.end_locked(state, Outcome::Refused(reason.clone()));
                     return Err(Error::Invalid(reason));
                 }
@@ -379,13 +420,14 @@ impl Core {
 
     /// A fresh socket pair, one end of it on its way to the other side.
     fn dial(self: &Arc<Self>, hand_over: impl FnOnce(OwnedFd) -> Result<(), Errno>) -> Result<Arc<Link>, Errno> {
+        let reactor = try_reactor()?;
         let (ours, theirs) = socket::connection_pair()?;
         socket::send(&ours, &frame::control(Kind::Hello, 0, &HELLO))?;
-        let link = Arc::new(Link { socket: ours, token: reactor().new_token() });
-        reactor().add(link.token, &link.socket, Source::Connection(self.clone()), EventFlags::IN)?;
-        reactor().start();
+        let link = Arc::new(Link { socket: ours, token: reactor.new_token() });
+        reactor.add(link.token, &link.socket, Source::Connection(self.clone()), EventFlags::IN)?;
+        reactor.start();
         if let Err(error) = hand_over(theirs) {
-            reactor().remove(link.token, &link.socket);
+            reactor.remove(link.token, &link.socket);
             return Err(error);
         }
         Ok(link)
@@ -403,6 +445,7 @@ impl Core {
     /// sent its request returns, and whoever reads it should not have to wait.
     pub(super) fn flush<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         if state.writer != Writer::Idle {
+            self.watch_for_stall(&mut state);
             return state;
         }
         while state.may_send() {
@@ -429,6 +472,9 @@ impl Core {
                 // The frame's link ended meanwhile; what is in the outbox now is for the next one.
                 continue;
             }
+            if result.is_ok() {
+                state.outbox.progress += 1;
+            }
             match result {
                 Ok(sent) if start + sent == frame.bytes.len() => state.outbox.left(&frame),
                 Ok(sent) => {
@@ -441,8 +487,14 @@ impl Core {
                     self.arm(&mut state);
                     return self.wake_senders(state);
                 }
-                // The peer is gone, or the kernel takes no more descriptors on their way: whoever reads the socket finds
-                // out, and says so.
+                // Too many descriptors of this user's are on their way, or memory is short.
+                Err(error) if is_transient(error) => {
+                    state.outbox.put_back(frame);
+                    state.writer = Writer::Later;
+                    self.send_later(link.token);
+                    return self.wake_senders(state);
+                }
+                // The peer is gone: whoever reads the socket finds out, and says so.
                 Err(_) => {
                     let _ = shutdown(&link.socket, Shutdown::Both);
                     state.outbox.discard_frames();
@@ -453,8 +505,25 @@ impl Core {
         self.wake_senders(state)
     }
 
+    fn send_later(self: &Arc<Self>, token: u64) {
+        let core = self.clone();
+        let send = move || {
+            let mut state = lock(&core.state);
+            if state.writer != Writer::Later || state.link.as_ref().is_none_or(|link| link.token != token) {
+                return;
+            }
+            state.writer = Writer::Idle;
+            let state = core.flush(state);
+            if matches!(state.phase, Phase::Closing) {
+                core.close_if_done(state);
+            }
+        };
+        timer::after(settings::RETRY.get(), send).detach();
+    }
+
     /// Tells those who wait for room that there is some.
     fn wake_senders<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.watch_for_stall(&mut state);
         let woken = state.outbox.take_woken();
         if woken.is_empty() {
             return state;
@@ -472,6 +541,7 @@ impl Core {
             core.running(barrier);
             let mut state = lock(&core.state);
             state.barred = false;
+            state.outbox.progress += 1;
             let mut state = core.flush(state);
             // What was sent may have been what held the reading up.
             core.kick(&state);
@@ -503,24 +573,31 @@ impl Core {
 }
 
 impl State {
-    fn may_send(&self) -> bool {
+    pub(super) fn may_send(&self) -> bool {
         !self.in_handler && !self.barred && self.suspended == 0
     }
 
-    /// Whether more may be read. A peer that takes no replies gets its requests read no further; but replies that are
-    /// owed to this side always are, or two such peers would wait for each other.
+    /// Whether more may be read. What came in is no reason to stop: see `inbox`. A connection without handles reads on
+    /// for the credit that what is left needs.
     pub(super) fn may_read(&self) -> bool {
-        self.suspended == 0
-            && !matches!(self.phase, Phase::Closing)
-            && (self.owed > 0 || !self.outbox.replies_pile_up())
+        self.suspended == 0 && !(matches!(self.phase, Phase::Closing) && self.outbox.is_empty())
     }
 
-    /// Whether the handler may be called for the first event in the inbox.
+    /// Whether the handler may be called for the first event in the inbox. A peer that takes no replies gets no further
+    /// requests handled.
     pub(super) fn is_deliverable(&self) -> bool {
         match self.inbox.front() {
             None => false,
-            Some(Event::Message(_)) => self.owed > 0 || !self.outbox.replies_pile_up(),
+            Some(Event::Message(_)) => !self.outbox.replies_pile_up(),
             Some(_) => true,
+        }
+    }
+
+    /// The handler is done with what came with this receipt: the peer gets credit for it.
+    pub(super) fn was_handled(&mut self, receipt: &Receipt) {
+        let Some(link) = &self.link else { return };
+        if let Some(credit) = self.inbox.handled(receipt, link.token) {
+            self.outbox.push_credit(credit);
         }
     }
 

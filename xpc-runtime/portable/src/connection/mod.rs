@@ -3,15 +3,18 @@
 mod attendant;
 mod core;
 mod end;
+mod inbox;
 mod outbox;
 mod queue;
 mod reader;
+mod stall;
 mod suspension;
 #[cfg(test)]
 mod tests;
 
 use std::any::Any;
 use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -20,7 +23,7 @@ use xpc_object::{Dictionary, Endpoint};
 
 pub(crate) use self::attendant::AbortOnPanic;
 pub(crate) use self::core::Core;
-use self::core::Patience;
+use self::core::{Patience, Place};
 use self::end::Outcome;
 pub use self::outbox::Budget;
 pub use self::queue::Queue;
@@ -59,13 +62,25 @@ impl Inactive {
     /// A connection to the service of this name in the app's bundle. Always succeeds: an unknown name makes the
     /// connection invalid after [`activate`](Self::activate).
     pub fn service(name: &str) -> Self {
-        Self::new(Core::named(name.into(), false))
+        Self::new(Core::named(name, Place::Bundle, false))
     }
 
     /// The same, but every disconnection ends it for good: nothing launches the service a second time, and the handler
     /// is never told of an interruption.
     pub fn session(name: &str) -> Self {
-        Self::new(Core::named(name.into(), true))
+        Self::new(Core::named(name, Place::Bundle, true))
+    }
+
+    /// A connection to whatever process of the same user [listens](crate::Listener::mach_service) under this name.
+    /// Always succeeds: where none does, the connection is invalid after [`activate`](Self::activate). A process that
+    /// was reached may go and come back; meanwhile every message is an interruption.
+    pub fn mach_service(name: &str) -> Self {
+        Self::new(Core::named(name, Place::User(AtomicBool::new(false)), false))
+    }
+
+    /// The same, but every disconnection ends it for good.
+    pub fn mach_session(name: &str) -> Self {
+        Self::new(Core::named(name, Place::User(AtomicBool::new(false)), true))
     }
 
     /// A connection to the listener of this endpoint. Always succeeds: where the listener is gone, the connection is
@@ -210,6 +225,28 @@ impl Connection {
         ReplyFuture { slot, connection: self.clone(), number }
     }
 
+    /// Queues a request; its outcome is `handler`'s, when its turn in the queue has come. Never blocks. Until then the
+    /// connection is kept. A panic in `handler` aborts the process.
+    pub fn send_with_reply_on(
+        &self,
+        queue: &Queue,
+        message: &Dictionary,
+        handler: impl FnOnce(Result<Message, Error>) + Send + 'static,
+    ) {
+        let (queue, kept) = (queue.clone(), self.clone());
+        let slot = Slot::calling(move |result| {
+            queue.submit(move || {
+                handler(result);
+                drop(kept);
+            });
+        });
+        let sent = frame::message(Kind::Request, 0, message)
+            .and_then(|frame| self.0.core.push_request(frame, slot.clone(), false, Patience::None));
+        if let Err(error) = sent {
+            slot.fill(Err(error));
+        }
+    }
+
     /// Sends a request and waits for its reply, at most as long as `timeout` says, and before that for room in the
     /// budget.
     ///
@@ -246,6 +283,11 @@ impl Connection {
     /// Who is at the other end; for a connection made by name, known from the first exchange on.
     pub fn credentials(&self) -> Option<Credentials> {
         self.0.core.credentials()
+    }
+
+    /// Why it is over, once it is.
+    pub fn invalidation_reason(&self) -> Option<Arc<str>> {
+        self.0.core.invalidation_reason()
     }
 
     /// The name the connection was made with.

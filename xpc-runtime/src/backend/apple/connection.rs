@@ -49,6 +49,7 @@ pub(crate) struct Inactive {
 /// How a connection came to be.
 enum Origin {
     Named(Arc<str>),
+    MachService(Arc<str>),
     Endpoint,
     /// By what listener, if it is one of this backend's.
     Accepted(Option<Arc<Peers>>),
@@ -60,12 +61,19 @@ impl Inactive {
     }
 
     pub(crate) fn service(name: &str) -> Self {
-        // A name with a NUL in it is nobody's; the part before the NUL might be somebody's.
-        let c_name = CString::new(name).unwrap_or_else(|_| c"name-with-nul".to_owned());
+        let c_name = c_name(name);
         // SAFETY: the name is a C string that is copied; no queue means libdispatch's default one. The result is owned
         // and not null.
         let connection = unsafe { Retained::owned(xpc_connection_create(c_name.as_ptr(), ptr::null_mut())) };
         Self::new(connection, Origin::Named(name.into()))
+    }
+
+    pub(crate) fn mach_service(name: &str) -> Self {
+        let c_name = c_name(name);
+        // SAFETY: as in `service`; without flags the caller is a client.
+        let connection =
+            unsafe { Retained::owned(xpc_connection_create_mach_service(c_name.as_ptr(), ptr::null_mut(), 0)) };
+        Self::new(connection, Origin::MachService(name.into()))
     }
 
     pub(crate) fn from_endpoint(endpoint: &Endpoint) -> Self {
@@ -97,15 +105,16 @@ impl Inactive {
         let object = self.connection.take().expect("only `activate` takes it, and consumes self");
         let queue = self.queue.take();
         let refused = self.requirement.take().and_then(|requirement| requirement.set_on_connection(&object).err());
-        let (name, accepted, by_endpoint) = match &self.origin {
-            Origin::Named(name) => (Some(name.clone()), false, false),
-            Origin::Endpoint => (None, false, true),
-            Origin::Accepted(_) => (None, true, false),
+        let name = match &self.origin {
+            Origin::Named(name) | Origin::MachService(name) => Some(name.clone()),
+            Origin::Endpoint | Origin::Accepted(_) => None,
         };
+        let accepted = matches!(self.origin, Origin::Accepted(_));
         let connection = Connection(Arc::new(Handle {
             object,
             name,
-            by_endpoint,
+            by_endpoint: matches!(self.origin, Origin::Endpoint),
+            is_mach_service: matches!(self.origin, Origin::MachService(_)),
             queue,
             invalid: OnceLock::new(),
             context: Mutex::default(),
@@ -161,6 +170,8 @@ pub(super) struct Handle {
     /// With whose handlers this one's takes turns.
     queue: Option<Queue>,
     by_endpoint: bool,
+    /// The name is one that launchd knows, not one of the bundle's.
+    is_mach_service: bool,
     /// Why the connection is over, once it is.
     invalid: OnceLock<Arc<str>>,
     pub(super) context: Mutex<Option<Context>>,
@@ -260,6 +271,41 @@ impl Connection {
         ReplyFuture { slot, _owner: self.0.clone() }
     }
 
+    pub(crate) fn send_with_reply_on(
+        &self,
+        queue: &Queue,
+        message: &Dictionary,
+        handler: impl FnOnce(Result<Message, Error>) + Send + 'static,
+    ) {
+        let message =
+            object::dictionary(message).map_err(Error::from).and_then(|message| self.check().map(|()| message));
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => {
+                let kept = queue.clone();
+                return queue.submit(move || running(ptr::null_mut(), kept.address(), || handler(Err(error))));
+            }
+        };
+        // The reply, or an error in its place, always comes: the connection is kept that long and no longer.
+        let waiting = Mutex::new(Some((self.clone(), queue.clone(), handler)));
+        let block = Block::handler(move |object| {
+            let guard = AbortOnPanic;
+            // SAFETY: libxpc lends the object for the call, and passes no null.
+            let object = unsafe { Retained::borrowed(object) };
+            let waiting = lock(&waiting).take();
+            if let (Some(object), Some((connection, queue, handler))) = (object, waiting) {
+                let outcome = connection.outcome(object);
+                running(ptr::null_mut(), queue.address(), || handler(outcome));
+            }
+            std::mem::forget(guard);
+        });
+        // SAFETY: an active connection, a dictionary, a live queue, which is retained, and a block with the signature of
+        // a handler, which is copied.
+        unsafe {
+            xpc_connection_send_message_with_reply(self.as_ptr(), message.as_ptr(), queue.as_ptr(), block.as_ptr());
+        }
+    }
+
     pub(crate) fn send_with_reply_blocking(
         &self,
         message: &Dictionary,
@@ -292,6 +338,11 @@ impl Connection {
         credentials(&self.0.object)
     }
 
+    pub(crate) fn invalidation_reason(&self) -> Option<Arc<str>> {
+        // The system has none for a connection that goes on.
+        self.0.invalid.get().cloned().or_else(|| self.0.system_reason())
+    }
+
     pub(crate) fn name(&self) -> Option<&str> {
         self.0.name.as_deref()
     }
@@ -322,6 +373,10 @@ impl Handle {
                 return reason;
             }
             match &self.name {
+                Some(name) if self.is_mach_service => format!(
+                    "no job of launchd's serves {name}: the property list of one that is loaded (`launchctl bootstrap`) has to name it among its `MachServices`"
+                )
+                .into(),
                 Some(name) => format!(
                     "no service named {name} can be reached: services are found in Contents/XPCServices of the app's bundle that contains the running program. Start the app with `cargo xpc run`"
                 )
@@ -332,6 +387,11 @@ impl Handle {
         };
         self.invalid.get_or_init(reason).clone()
     }
+}
+
+/// A name with a NUL in it is nobody's; the part before the NUL might be somebody's.
+pub(super) fn c_name(name: &str) -> CString {
+    CString::new(name).unwrap_or_else(|_| c"name-with-nul".to_owned())
 }
 
 fn credentials(connection: &Retained) -> Option<Credentials> {

@@ -1,6 +1,6 @@
 //! Sessions, over what macOS 13 has for them.
 
-use std::ffi::CString;
+use std::ffi::c_void;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -12,8 +12,10 @@ use xpc_runtime_sys::types::*;
 
 use super::block::Block;
 use super::connection;
+use super::flow::Budget;
 use super::message::Message;
 use super::object::{self, Retained};
+use super::queue::Queue;
 use super::reply::{ReplyFuture, Slot};
 use super::requirement::PeerRequirement;
 use super::rich_error::RichError;
@@ -25,6 +27,15 @@ pub(crate) enum SessionEvent {
     Cancelled(Arc<str>),
 }
 
+#[derive(Default)]
+pub(crate) struct SessionSettings {
+    pub is_mach_service: bool,
+    /// libxpc's queue has no limit.
+    pub budget: Budget,
+    pub queue: Option<Queue>,
+    pub requirement: Option<PeerRequirement>,
+}
+
 type Handler = Box<dyn FnMut(&Session, SessionEvent) + Send>;
 
 #[derive(Clone)]
@@ -34,6 +45,8 @@ pub(crate) struct Session(Arc<Handle>);
 struct Handle {
     object: Retained,
     name: Arc<str>,
+    /// With whose handlers this one's take turns.
+    queue: Option<Queue>,
     /// Why the session is over, once it is.
     invalid: OnceLock<Arc<str>>,
     /// libxpc was told to cancel it.
@@ -66,28 +79,33 @@ macro_rules! find {
 }
 
 impl Session {
-    pub(crate) fn activate(name: &str, requirement: Option<&PeerRequirement>, handler: Handler) -> Result<Self, Error> {
+    pub(crate) fn activate(name: &str, settings: SessionSettings, handler: Handler) -> Result<Self, Error> {
+        let SessionSettings { is_mach_service, budget: _, queue, requirement } = settings;
         // All of them before the first is called: what was created inactive cannot be given up.
-        let create = find!(xpc_session_create_xpc_service)?;
+        let create = if is_mach_service {
+            find!(xpc_session_create_mach_service)
+        } else {
+            find!(xpc_session_create_xpc_service)
+        }?;
         let set_message_handler = find!(xpc_session_set_incoming_message_handler)?;
         let set_cancel_handler = find!(xpc_session_set_cancel_handler)?;
         let activate = find!(xpc_session_activate)?;
         find!(xpc_session_cancel)?;
-        let set_requirement = requirement.map(PeerRequirement::setter_for_sessions).transpose()?;
+        let set_requirement = requirement.as_ref().map(PeerRequirement::setter_for_sessions).transpose()?;
 
-        // A name with a NUL in it is nobody's; the part before the NUL might be somebody's.
-        let c_name = CString::new(name).unwrap_or_else(|_| c"name-with-nul".to_owned());
+        let c_name = connection::c_name(name);
         let mut error = ptr::null_mut();
-        // SAFETY: the name is a C string that is copied; no queue means libdispatch's default one. The result is owned,
-        // or null, and then the error is.
-        let object = unsafe {
-            Retained::owned(create(c_name.as_ptr(), ptr::null_mut(), XPC_SESSION_CREATE_INACTIVE, &raw mut error))
-        };
+        let target = queue.as_ref().map_or(ptr::null_mut(), Queue::as_ptr);
+        // SAFETY: the name is a C string that is copied; the queue is live, and retained, or null for libdispatch's
+        // default one. The result is owned, or null, and then the error is.
+        let object =
+            unsafe { Retained::owned(create(c_name.as_ptr(), target, XPC_SESSION_CREATE_INACTIVE, &raw mut error)) };
         // SAFETY: an owned error, or still null.
         let object = object.ok_or_else(|| into_error(unsafe { RichError::owned(error) }))?;
         let session = Self(Arc::new(Handle {
             object,
             name: name.into(),
+            queue,
             invalid: OnceLock::new(),
             cancelled: AtomicBool::new(false),
         }));
@@ -116,6 +134,11 @@ impl Session {
 
     fn as_ptr(&self) -> xpc_session_t {
         self.0.object.as_ptr()
+    }
+
+    /// Null where its handlers take turns with nobody else's.
+    fn queue_address(&self) -> *const c_void {
+        self.0.queue.as_ref().map_or(ptr::null(), Queue::address)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -162,7 +185,8 @@ impl Session {
         message: &Dictionary,
         timeout: Option<Duration>,
     ) -> Result<Message, Error> {
-        if connection::runs(self.as_ptr()) {
+        let queue = self.queue_address();
+        if connection::runs(self.as_ptr()) || (!queue.is_null() && connection::runs(queue)) {
             return Err(Error::WouldDeadlock);
         }
         // A deadline beyond what the clock can express is none.
@@ -237,7 +261,7 @@ impl Events {
         let Some(session) = self.handle.upgrade().map(Session) else { return };
         let event = event(&session);
         if let Some(handle) = lock(&self.handler).as_mut() {
-            connection::running(session.as_ptr(), ptr::null(), || handle(&session, event));
+            connection::running(session.as_ptr(), session.queue_address(), || handle(&session, event));
         }
     }
 }

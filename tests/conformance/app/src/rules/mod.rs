@@ -1,5 +1,6 @@
 //! The tests, one room a family of rules.
 
+mod activities;
 mod ending;
 mod endpoints;
 mod flow;
@@ -63,6 +64,8 @@ pub const RULES: &[(&str, &str)] = &[
     ("f", "a budget bounds what waits to be sent: past it senders are refused, or wait for room"),
     ("g", "a connection may carry a context"),
     ("h", "connections may share a queue: of all their handlers one runs at a time"),
+    ("i", "an error says whether the same may be tried again, and a connection why it is over"),
+    ("j", "background work runs at its time, once or again and again, goes on past its handler, and pauses"),
 ];
 
 /// All tests.
@@ -78,6 +81,7 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         sessions::CASES,
         values::CASES,
         flow::CASES,
+        activities::CASES,
     ]
     .into_iter()
     .flatten()
