@@ -22,6 +22,7 @@ mod message;
 mod object;
 mod pool;
 mod queue;
+mod requirement;
 mod text;
 mod value;
 

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use xpc_object::Dictionary;
 
 use super::object::{self, Retained};
-use super::raw::{xpc_connection_send_message, xpc_dictionary_create_reply, xpc_dictionary_get_remote_connection};
+use super::raw::{
+    xpc_connection_send_message, xpc_dictionary_create_reply, xpc_dictionary_get_remote_connection, xpc_object_t,
+};
 use crate::Error;
 
 /// A received dictionary: the object, since the way to reply is in it, and its contents once somebody asks for them.
@@ -18,6 +20,10 @@ impl Message {
     /// `object` is a dictionary.
     pub(super) fn new(object: Retained) -> Self {
         Self { object, contents: OnceLock::new(), replied: AtomicBool::new(false) }
+    }
+
+    pub(super) fn as_ptr(&self) -> xpc_object_t {
+        self.object.as_ptr()
     }
 
     pub(crate) fn dictionary(&self) -> &Dictionary {
