@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rayon::prelude::*;
@@ -165,13 +165,12 @@ fn copy_beneath(from: &Source<'_>, to: &Utf8Path) -> Result<(), StagingError> {
         }
         _ => unread(&shown, error),
     })?;
-    let mode = source.mode().as_raw_mode() & 0o777;
+    let mode = source.mode() & (Mode::RWXU | Mode::RWXG | Mode::RWXO);
     let mut options = fs_err::OpenOptions::new();
     let mut target = options.write(true).create_new(true).open(to).map_err(|e| StagingError::io("write", to, e))?;
     let mut source = source.into_file().map_err(|e| unread(&shown, e))?;
     io::copy(&mut source, target.file_mut()).map_err(|e| StagingError::io("write", to, e))?;
-    let mode = std::fs::Permissions::from_mode(mode.into());
-    target.set_permissions(mode).map_err(|e| StagingError::io("set the mode of", to, e))?;
+    rustix::fs::fchmod(target.file(), mode).map_err(|e| StagingError::io("set the mode of", to, e.into()))?;
     crate::faults::point("copying");
     Ok(())
 }
