@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, CWD, FileType, Mode};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode};
 
 use super::staging::StagingError;
 use crate::beneath::{Root, unnamed};
@@ -186,7 +186,9 @@ fn link_beneath(from: &Source<'_>, to: &Utf8Path) -> Result<(), StagingError> {
         return copy_beneath(from, to);
     }
     let meta = fs_err::symlink_metadata(to).map_err(|e| StagingError::io("read", to, e))?;
-    if meta.is_file() && meta.nlink() == 2 && meta.mode() & 0o7000 == 0 && !has_attributes(to) {
+    // What cannot be read cannot be sealed either: of the copy that fails, the error names the file, and not the link to it.
+    let readable = || rustix::fs::accessat(CWD, to.as_std_path(), Access::READ_OK, AtFlags::EACCESS).is_ok();
+    if meta.is_file() && meta.nlink() == 2 && meta.mode() & 0o7000 == 0 && readable() && !has_attributes(to) {
         crate::faults::point("copying");
         return Ok(());
     }

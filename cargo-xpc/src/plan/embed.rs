@@ -42,18 +42,17 @@ pub fn host(bundle: &Utf8Path) -> Result<HostApp, PlanError> {
     if bundle.extension() != Some("app") {
         return Err(wrong("is no .app; services are embedded in apps".to_owned()));
     }
-    let unreadable = |error: AnatomyError| PlanError::Request(error.to_string());
-    let root = anatomy::open(bundle).map_err(unreadable)?;
-    let anatomy = Anatomy::read(&root, "".into()).map_err(unreadable)?;
+    let root = anatomy::open(bundle)?;
+    let anatomy = Anatomy::read(&root, "".into())?;
     if !anatomy.has_contents() {
         return Err(wrong("has no `Contents`: it is no app for macOS".to_owned()));
     }
     let identifier = anatomy.identifier().ok_or_else(|| wrong("has no CFBundleIdentifier".to_owned()))?.to_owned();
     let executable = anatomy.executable().ok_or_else(|| wrong("names no executable".to_owned()))?;
-    if !root.is_file(&executable).map_err(|e| unreadable(e.into()))? {
+    if !root.is_file(&executable).map_err(AnatomyError::from)? {
         return Err(wrong(format!("has no file `{executable}`, which its Info.plist names as CFBundleExecutable")));
     }
-    let bytes = root.read(&executable).map_err(|e| unreadable(e.into()))?;
+    let bytes = root.read(&executable).map_err(AnatomyError::from)?;
     let (targets, hardened) = match sniff(&bytes) {
         Content::Elf(_) => (Vec::new(), false),
         _ => {
@@ -131,8 +130,7 @@ pub fn plan_embedded(given: Given<'_>, names: &[String], host: &HostApp) -> Resu
 /// # Errors
 /// Where its Info.plist cannot be read.
 pub fn warnings_of_made(path: &Utf8Path, host: &HostApp) -> Result<Vec<String>, PlanError> {
-    let anatomy = anatomy::open(path).and_then(|root| Anatomy::read(&root, "".into()));
-    let anatomy = anatomy.map_err(|e| PlanError::Request(e.to_string()))?;
+    let anatomy = anatomy::open(path).and_then(|root| Anatomy::read(&root, "".into()))?;
     let name = path.file_name().unwrap_or(path.as_str());
     let mut warnings = Vec::new();
     let identifier = anatomy.identifier().unwrap_or_default();
