@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rayon::prelude::*;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode};
 
+pub use super::removal::remove;
 use super::staging::StagingError;
 use crate::beneath::{Root, unnamed};
 
@@ -209,39 +210,5 @@ fn has_attributes(path: &Utf8Path) -> bool {
         }
         // Of a file system without them, there are none.
         Err(error) => error != rustix::io::Errno::NOTSUP,
-    }
-}
-
-/// Removes a file or a folder with all that is in it, also where folders were made read-only.
-///
-/// # Errors
-/// Where the system refuses; what is not there needs no removing.
-pub fn remove(path: &Utf8Path) -> io::Result<()> {
-    let gone = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
-    let attempt = || match fs_err::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs_err::remove_dir_all(path),
-        Ok(_) => fs_err::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match attempt() {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(path);
-            attempt().or_else(|e| if gone(&e) { Ok(()) } else { Err(e) })
-        }
-        Err(error) if gone(&error) => Ok(()),
-        other => other,
-    }
-}
-
-/// Lets the owner into a folder and those in it, as far as they can be listed.
-fn open_up(path: &Utf8Path) {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
-    let Ok(root) = Root::open(parent) else { return };
-    let mut folders = vec![Utf8PathBuf::from(name)];
-    while let Some(folder) = folders.pop() {
-        let Ok(opened) = root.folder(&folder) else { continue };
-        let _ = rustix::fs::fchmod(opened, Mode::RWXU);
-        let inner = root.list(&folder).unwrap_or_default().into_iter().filter(|(_, kind)| kind.is_dir());
-        folders.extend(inner.filter_map(|(name, _)| Some(folder.join(name.to_str()?))));
     }
 }
