@@ -13,6 +13,7 @@ mod killed;
 #[cfg(target_os = "linux")]
 mod linking;
 mod mistakes;
+mod oslog;
 mod packages;
 mod rustflags;
 mod sandbox;

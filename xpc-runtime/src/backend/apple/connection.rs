@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use xpc_object::{Dictionary, Endpoint};
 
 use super::block::Block;
+use super::entry::Entry;
 use super::listener::{Boxed, Peers};
+use super::lock;
+use super::log;
 use super::message::Message;
 use super::object::{self, Retained};
 use super::queue::Queue;
@@ -16,7 +19,6 @@ use super::raw::*;
 use super::reply::{ReplyFuture, Slot};
 use super::requirement::PeerRequirement;
 use super::rich_error::take_text;
-use super::{AbortOnPanic, lock};
 use crate::Error;
 
 pub(crate) enum Event {
@@ -125,6 +127,7 @@ impl Inactive {
             keep: Mutex::new(accepted.then(|| connection.clone())),
         };
         let block = Block::handler(move |object| events.handle(object));
+        log::catch_panics();
         // SAFETY: a connection that was not activated yet, and a block with the signature of an event handler, which is
         // copied.
         unsafe { xpc_connection_set_event_handler(connection.as_ptr(), block.as_ptr()) };
@@ -248,13 +251,13 @@ impl Connection {
                 // The future keeps the connection, this must not: the reply to a dropped one may never come.
                 let (connection, filled) = (Arc::downgrade(&self.0), slot.clone());
                 let block = Block::handler(move |object| {
-                    let guard = AbortOnPanic;
+                    let entry = Entry::new();
                     // SAFETY: libxpc lends the object for the call, and passes no null.
                     let object = unsafe { Retained::borrowed(object) };
                     if let (Some(object), Some(handle)) = (object, connection.upgrade()) {
                         filled.fill(Connection(handle).outcome(object));
                     }
-                    std::mem::forget(guard);
+                    entry.leave();
                 });
                 // SAFETY: an active connection, a dictionary, libdispatch's default queue, and a block with the
                 // signature of a handler, which is copied.
@@ -408,14 +411,14 @@ struct Events {
 
 impl Events {
     fn handle(&self, object: xpc_object_t) {
-        let guard = AbortOnPanic;
+        let entry = Entry::new();
         // SAFETY: libxpc lends the object for the call, and passes no null.
         let object = unsafe { Retained::borrowed(object) };
         // Without a handle nobody is left to be told.
         if let (Some(object), Some(handle)) = (object, self.handle.upgrade()) {
             self.deliver(&Connection(handle), object);
         }
-        std::mem::forget(guard);
+        entry.leave();
     }
 
     fn deliver(&self, connection: &Connection, object: Retained) {
