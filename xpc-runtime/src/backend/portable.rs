@@ -7,7 +7,7 @@ use xpc_object::Dictionary;
 pub use xpc_portable::Budget;
 pub(crate) use xpc_portable::{
     Connection, Event, Inactive, Listener, Message, PeerRequirement, Queue, Reply, ReplyFuture, SendReady, Suspension,
-    Transaction, dispatch_main, run_service,
+    Timer, Transaction, after, dispatch_main, run_service,
 };
 
 use crate::Error;

@@ -31,7 +31,7 @@ pub(crate) use self::{
     flow::{SendReady, Suspension},
     listener::Listener,
     message::{Message, Reply},
-    queue::Queue,
+    queue::{Queue, Timer, after},
     reply::ReplyFuture,
     requirement::PeerRequirement,
     service::{dispatch_main, run_service},
