@@ -166,18 +166,18 @@ fn idle_exit_of_a_listener() {
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(std::thread::Thread);
+    struct Unpark(thread::Thread);
     impl std::task::Wake for Unpark {
         fn wake(self: std::sync::Arc<Self>) {
             self.0.unpark();
         }
     }
-    let waker = std::task::Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
+    let waker = std::task::Waker::from(std::sync::Arc::new(Unpark(thread::current())));
     let mut future = std::pin::pin!(future);
     loop {
         match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
             std::task::Poll::Ready(output) => return output,
-            std::task::Poll::Pending => std::thread::park(),
+            std::task::Poll::Pending => thread::park(),
         }
     }
 }
