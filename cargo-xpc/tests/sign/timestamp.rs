@@ -13,7 +13,7 @@ use crate::identity::{fixture, run, sign, signatures};
 
 /// What the server does with a request.
 #[derive(Clone, Copy, PartialEq)]
-enum Answer {
+pub enum Answer {
     Stamp,
     /// The first requests get this HTTP status instead.
     Fail {
@@ -24,13 +24,13 @@ enum Answer {
 }
 
 /// An RFC 3161 server on the loopback interface; OpenSSL makes the stamps.
-struct Server {
-    url: String,
+pub struct Server {
+    pub url: String,
     requests: Arc<AtomicUsize>,
 }
 
 impl Server {
-    fn start(answer: Answer) -> Self {
+    pub fn start(answer: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/stamp", listener.local_addr().unwrap());
         let requests = Arc::new(AtomicUsize::new(0));
