@@ -222,6 +222,7 @@ fn finish(args: &EmbedArgs, app: &Utf8Path, host: &HostApp, work: &Work<'_>, ui:
     let mut litter = tree::succeed(staging.destination(), &bundle)?;
     faults::point("staged");
     let home = Utf8Path::new("Contents/XPCServices");
+    tree::check_way(&bundle, home)?;
     let into: Vec<(Utf8PathBuf, &Utf8Path)> =
         copied.iter().map(|from| (home.join(from.file_name().unwrap_or_default()), from.as_path())).collect();
     let embedded: Vec<&Utf8Path> =
@@ -245,7 +246,7 @@ fn finish(args: &EmbedArgs, app: &Utf8Path, host: &HostApp, work: &Work<'_>, ui:
         signing::sign_embedded(services, asked, &bundle, ui)?;
     }
     faults::point("signed");
-    let published = publish::publish(staging, publish::Replace::asked(args.non_atomic))?;
+    let published = publish::publish(&staging, publish::Replace::asked(args.non_atomic))?;
     faults::point("published");
     for path in &embedded {
         ui.status("Embedded", path);

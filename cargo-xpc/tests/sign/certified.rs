@@ -12,7 +12,7 @@ use crate::changes::all;
 use crate::every_change::{Rule, UNSEALED, report};
 use crate::fixture::{App, link, old, write};
 use crate::identity::{fixture, sign};
-use crate::timestamp::{Answer, Server};
+use crate::stamping::{Answer, Server};
 
 /// A program that needs both hashes, a service that holds all other blobs there are, and files of each kind.
 fn app() -> App {
@@ -33,7 +33,7 @@ fn certify(app: &App, identity: &[&str]) {
     write(&at("constraint"), list("<key>team-identifier</key><string>TEAM123456</string>"));
     let scoped = |name: &str| format!("greeter.xpc={}", at(name));
     let (entitlements, constraint) = (scoped("entitlements"), scoped("constraint"));
-    let server = Server::start(Answer::Stamp);
+    let server = Server::start(fixture("stamp.pem"), Answer::Stamp, std::time::Duration::ZERO);
     let more = [
         ["--timestamp", server.url.as_str()],
         ["--entitlements", &entitlements],
@@ -189,7 +189,7 @@ fn said(root: &Utf8Path) -> (Report, String) {
 #[test]
 fn a_bit_in_every_byte_of_a_cms_signature() {
     let app = App::bare(&old());
-    let server = Server::start(Answer::Stamp);
+    let server = Server::start(fixture("stamp.pem"), Answer::Stamp, std::time::Duration::ZERO);
     let identity = fixture("chain.p12");
     sign(&app, &["--identity", &identity, "--password-env", "PASSWORD_OF_TEST", "--timestamp", &server.url]);
     let path = app.path("MacOS/demo");

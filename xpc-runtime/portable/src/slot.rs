@@ -14,7 +14,9 @@ pub(crate) struct Slot(Mutex<Content>);
 
 enum Content {
     Waiting(Option<Waker>),
-    Filled(Box<Result<Message, Error>>),
+    /// Instead of a requester that empties it.
+    Called(Box<dyn FnOnce(Result<Message, Error>) + Send>),
+    Filled(Result<Message, Error>),
     Emptied,
 }
 
@@ -23,21 +25,32 @@ impl Slot {
         Arc::new(Self(Mutex::new(Content::Waiting(None))))
     }
 
+    /// A slot whose reply is for this. It is called where the slot is filled, and must not block.
+    pub(crate) fn calling(call: impl FnOnce(Result<Message, Error>) + Send + 'static) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Content::Called(Box::new(call)))))
+    }
+
     /// A slot for a request that failed before it left.
     pub(crate) fn failed(error: Error) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Content::Filled(Box::new(Err(error))))))
+        Arc::new(Self(Mutex::new(Content::Filled(Err(error)))))
     }
 
     /// Must not be called with a connection's lock held: waking runs an executor's code.
     pub(crate) fn fill(&self, result: Result<Message, Error>) {
         let mut content = lock(&self.0);
-        if let Content::Waiting(waker) = &mut *content {
-            let waker = waker.take();
-            *content = Content::Filled(Box::new(result));
-            drop(content);
-            if let Some(waker) = waker {
-                waker.wake();
+        match std::mem::replace(&mut *content, Content::Emptied) {
+            Content::Waiting(waker) => {
+                *content = Content::Filled(result);
+                drop(content);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
             }
+            Content::Called(call) => {
+                drop(content);
+                call(result);
+            }
+            filled @ (Content::Filled(_) | Content::Emptied) => *content = filled,
         }
     }
 
@@ -45,7 +58,7 @@ impl Slot {
     pub(crate) fn take(&self) -> Option<Result<Message, Error>> {
         let mut content = lock(&self.0);
         match std::mem::replace(&mut *content, Content::Emptied) {
-            Content::Filled(result) => Some(*result),
+            Content::Filled(result) => Some(result),
             other => {
                 *content = other;
                 None
@@ -60,12 +73,12 @@ impl Slot {
     fn poll(&self, waker: &Waker) -> Poll<Result<Message, Error>> {
         let mut content = lock(&self.0);
         match std::mem::replace(&mut *content, Content::Emptied) {
-            Content::Filled(result) => Poll::Ready(*result),
+            Content::Filled(result) => Poll::Ready(result),
             Content::Waiting(_) => {
                 *content = Content::Waiting(Some(waker.clone()));
                 Poll::Pending
             }
-            Content::Emptied => panic!("a reply future was polled after it had completed"),
+            Content::Called(_) | Content::Emptied => panic!("a reply future was polled after it had completed"),
         }
     }
 

@@ -28,7 +28,9 @@ pub fn to_rust(object: &Object) -> Result<Plain, EncodeError> {
         Value::Dictionary(dictionary) => Plain::Dictionary(contents(dictionary)?),
         Value::Endpoint(value) => Plain::Endpoint(value.clone()),
         Value::Fd(value) => Plain::Fd(value.clone()),
-        Value::Connection(_) | Value::Error(_) => return Err(EncodeError::Unsendable(Type::Unknown)),
+        Value::Activity(_) | Value::Connection(_) | Value::Error(_) => {
+            return Err(EncodeError::Unsendable(Type::Unknown));
+        }
     })
 }
 

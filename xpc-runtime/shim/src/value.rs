@@ -8,6 +8,7 @@ use std::sync::Mutex;
 
 use xpc_object::{Bytes, Date, Endpoint, Fd};
 
+use crate::activity::Activity;
 use crate::connection::Connection;
 use crate::convert;
 use crate::dictionary::Dictionary;
@@ -28,6 +29,7 @@ pub enum Value {
     Array(Mutex<Vec<Ref>>),
     Dictionary(Dictionary),
     Connection(Connection),
+    Activity(Activity),
     Endpoint(Endpoint),
     Fd(Fd),
     /// One of the constants; the text is what its description says.
@@ -70,6 +72,7 @@ types! {
     _xpc_type_array, c"array", Value::Array(_),
     _xpc_type_dictionary, c"dictionary", Value::Dictionary(_),
     _xpc_type_connection, c"connection", Value::Connection(_),
+    _xpc_type_activity, c"activity", Value::Activity(_),
     _xpc_type_endpoint, c"endpoint", Value::Endpoint(_),
     _xpc_type_fd, c"fd", Value::Fd(_),
     _xpc_type_error, c"error", Value::Error(_),
@@ -78,8 +81,10 @@ types! {
 impl Value {
     /// Aborts where the object must not go yet.
     pub fn may_go(&self) {
-        if let Self::Connection(connection) = self {
-            connection.may_go();
+        match self {
+            Self::Connection(connection) => connection.may_go(),
+            Self::Activity(activity) => activity.may_go(),
+            _ => {}
         }
     }
 
