@@ -8,6 +8,7 @@ mod block;
 mod bundle;
 mod connection;
 mod entry;
+mod events;
 mod flow;
 mod listener;
 pub(crate) mod log;
