@@ -116,7 +116,6 @@ fn main() {
         "many-deaths" => many_deaths(),
         "crash-loop" => crash_loop(),
         "no-descriptors" => no_descriptors(),
-        "idle-connections" => idle_connections(),
         "hold" => hold(),
         other => panic!("unknown scenario {other}"),
     }
@@ -627,43 +626,6 @@ fn no_descriptors() {
     assert_eq!(last.send(&op("echo")).unwrap_err(), error);
     for (connection, _) in others.iter().chain([&(first, events)]) {
         ask(connection, &op("echo"));
-    }
-}
-
-/// Measures what an idle connection costs: not a test.
-fn idle_connections() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    const COUNT: u64 = 10_000;
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: Some(maximum.unwrap_or(65_536).min(65_536)), maximum }).unwrap();
-    let resident = |pid: u64| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-    };
-    let (first, _events) = connect(SERVICE_NAME);
-    let (pid, own) = (u64::from(service_pid(&first)), u64::from(std::process::id()));
-    let before = (resident(pid), resident(own));
-    let start = std::time::Instant::now();
-    let connections: Vec<_> = (0..COUNT).map(|_| Connection::service(SERVICE_NAME).activate()).collect();
-    for connection in &connections {
-        ask(connection, &op("echo"));
-    }
-    let elapsed = start.elapsed();
-    let threads = ask(&first, &op("who")).uint64("threads").unwrap();
-    println!(
-        "{COUNT} connections in {elapsed:?}; resident KiB service {} -> {}, client {} -> {}; service threads {threads}",
-        before.0,
-        resident(pid),
-        before.1,
-        resident(own)
-    );
-    for _ in 0..5 {
-        let start = std::time::Instant::now();
-        for _ in 0..10_000 {
-            ask(&first, &op("echo"));
-        }
-        println!("round trip beside them {} ns", start.elapsed().as_nanos() / 10_000);
     }
 }
 
