@@ -11,7 +11,10 @@ use crate::client::{Events, PATIENCE, connect, events, milliseconds, outcome, wi
 type Seen = Result<String, Error>;
 
 /// What is asked, and how.
-pub const PROBES: &[(&str, fn() -> Seen)] = &[
+type Probe = (&'static str, fn() -> Seen);
+
+/// All of them.
+pub const PROBES: &[Probe] = &[
     ("services that are signed ad hoc are launched", launches),
     ("a request whose reply is dropped interrupts its sender, and the connection stays", dropped_on_a_connection),
     ("a request whose reply is dropped leaves a session alone", dropped_on_a_session),
