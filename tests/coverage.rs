@@ -36,6 +36,8 @@ fn read(file: &Utf8Path, items: &mut Items) {
     // A macro that makes an `impl` says whose.
     let owner = regex::Regex::new(r"impl (\w+) \{\$\(").expect("a pattern");
     let owner = owner.captures(&source).map(|found| found[1].to_owned());
+    // `#[doc(alias = "xpc_dictionary_get_bool")] bool: bool, …`
+    let entry = regex::Regex::new(r"((?:# \[[^\]]*\] )+)(\w+) :").expect("a pattern");
     for item in syn::parse_file(&source).unwrap_or_else(|e| panic!("{file}: {e}")).items {
         let mut add = |name: String, attributes: &[syn::Attribute]| {
             items.entry(name).or_default().extend(attributes.iter().flat_map(|attribute| aliases(&words(attribute))));
@@ -62,8 +64,6 @@ fn read(file: &Utf8Path, items: &mut Items) {
             }
             Item::Macro(call) if call.mac.path.is_ident("getters") => {
                 let owner = owner.as_ref().expect("the macro makes an `impl`");
-                // `#[doc(alias = "xpc_dictionary_get_bool")] bool: bool, …`
-                let entry = regex::Regex::new(r"((?:# \[[^\]]*\] )+)(\w+) :").expect("a pattern");
                 for found in entry.captures_iter(&words(&call.mac.tokens)) {
                     items.entry(format!("{owner}::{}", &found[2])).or_default().extend(aliases(&found[1]));
                 }
