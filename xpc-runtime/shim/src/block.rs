@@ -166,7 +166,7 @@ impl LentBlock {
     }
 }
 
-/// A copy of a block that takes one object, or nothing.
+/// A copy of a block that takes one object, or two, or nothing.
 pub struct Block(*mut Layout);
 
 // SAFETY: C passes blocks that may be called on any thread.
@@ -182,6 +182,16 @@ impl Block {
         unsafe {
             let invoke = std::mem::transmute::<*const c_void, Invoke>((*self.0).invoke);
             invoke(self.0, object);
+        }
+    }
+
+    /// Calls a block `void (^)(xpc_object_t, xpc_rich_error_t)`.
+    pub fn call_two(&self, object: *mut Object, error: *mut Object) {
+        type Invoke = unsafe extern "C" fn(*const Layout, *mut Object, *mut Object);
+        // SAFETY: as in `call`.
+        unsafe {
+            let invoke = std::mem::transmute::<*const c_void, Invoke>((*self.0).invoke);
+            invoke(self.0, object, error);
         }
     }
 

@@ -18,10 +18,13 @@ mod convert;
 mod dictionary;
 mod error;
 mod main_loop;
+mod memory;
 mod message;
 mod object;
 mod pool;
 mod queue;
+mod rich_error;
+mod session;
 mod text;
 mod value;
 

@@ -21,6 +21,7 @@ pub enum Origin {
     /// It was received.
     Received {
         message: Message,
+        /// A connection or a session.
         connection: Ref,
         /// A reply was made.
         answered: AtomicBool,
@@ -57,7 +58,11 @@ pub extern "C" fn xpc_dictionary_create_reply(object: Lent) -> *mut Object {
 pub extern "C" fn xpc_dictionary_get_remote_connection(object: Lent) -> *mut Object {
     match &dictionary(object, "xpc_dictionary_get_remote_connection").origin {
         Origin::Own => ptr::null_mut(),
-        Origin::Received { connection, .. } | Origin::Reply { connection, .. } => connection.lend(),
+        Origin::Received { connection, .. } | Origin::Reply { connection, .. } => match connection.value() {
+            Value::Connection(_) => connection.lend(),
+            // The header speaks of messages that a connection's handler was given.
+            _ => ptr::null_mut(),
+        },
     }
 }
 

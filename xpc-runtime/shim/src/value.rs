@@ -6,12 +6,14 @@ use std::os::fd::{BorrowedFd, IntoRawFd};
 use std::ptr;
 use std::sync::Mutex;
 
-use xpc_object::{Bytes, Date, Endpoint, Fd};
+use xpc_object::{Bytes, Date, Endpoint, Fd, SharedMemory};
 
 use crate::connection::Connection;
 use crate::convert;
 use crate::dictionary::Dictionary;
 use crate::object::{Lent, Object, Ref};
+use crate::rich_error::RichError;
+use crate::session::Session;
 use crate::text::{Memory, Text, to_be_freed};
 
 /// What an object is.
@@ -30,6 +32,9 @@ pub enum Value {
     Connection(Connection),
     Endpoint(Endpoint),
     Fd(Fd),
+    SharedMemory(SharedMemory),
+    Session(Session),
+    RichError(RichError),
     /// One of the constants; the text is what its description says.
     Error(&'static CStr),
 }
@@ -72,14 +77,19 @@ types! {
     _xpc_type_connection, c"connection", Value::Connection(_),
     _xpc_type_endpoint, c"endpoint", Value::Endpoint(_),
     _xpc_type_fd, c"fd", Value::Fd(_),
+    _xpc_type_shmem, c"shmem", Value::SharedMemory(_),
+    _xpc_type_session, c"session", Value::Session(_),
+    _xpc_type_rich_error, c"rich error", Value::RichError(_),
     _xpc_type_error, c"error", Value::Error(_),
 }
 
 impl Value {
     /// Aborts where the object must not go yet.
     pub fn may_go(&self) {
-        if let Self::Connection(connection) = self {
-            connection.may_go();
+        match self {
+            Self::Connection(connection) => connection.may_go(),
+            Self::Session(session) => session.may_go(),
+            _ => {}
         }
     }
 
@@ -274,6 +284,7 @@ pub extern "C" fn xpc_copy(object: Lent) -> *mut Object {
 pub extern "C" fn xpc_copy_description(object: Lent) -> *mut c_char {
     let text = match (object.value(), convert::to_rust(object.get())) {
         (Value::Error(text), _) => text.to_string_lossy().into_owned(),
+        (Value::RichError(error), _) => error.description.to_string_lossy().into_owned(),
         (_, Ok(value)) => format!("{value:?}"),
         (other, Err(_)) => format!("<{}: {:p}>", other.name(), object.as_ptr()),
     };

@@ -7,6 +7,7 @@ mod block;
 mod connection;
 mod flow;
 mod listener;
+mod memory;
 mod message;
 mod object;
 mod queue;
