@@ -25,6 +25,7 @@ mod pool;
 mod queue;
 mod rich_error;
 mod session;
+mod system;
 mod text;
 mod value;
 

@@ -16,6 +16,8 @@ mod reply;
 mod service;
 mod session;
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,0 +1,74 @@
+//! What an older system lacks, and what a system refuses: over the shim of libxpc, which can be and do both.
+
+#![cfg(xpc_runtime_force_apple)]
+
+use std::env;
+use std::process::Command;
+use std::sync::mpsc::channel;
+
+use xpc_runtime::{Connection, Error, Session};
+
+/// What the shim reads.
+const VARIABLE: &str = "XPC_SHIM_MACOS";
+
+/// Runs the test in a copy of this program, for which the system is of this version.
+fn on_macos(version: &str, test: &str, check: impl FnOnce()) {
+    if env::var_os(VARIABLE).is_some() {
+        return check();
+    }
+    let mut copy = Command::new(env::current_exe().unwrap());
+    let output = copy.args(["--exact", test]).env(VARIABLE, version).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// Why a connection with nobody is invalid.
+fn reason() -> String {
+    let (sender, reasons) = channel();
+    let _connection = Connection::service("com.example.nobody")
+        .on_invalid(move |_, error| sender.send(error.to_string()).unwrap_or_default())
+        .activate();
+    reasons.recv().unwrap()
+}
+
+#[test]
+fn before_macos_13_a_session_says_what_it_needs() {
+    on_macos("12.7", "before_macos_13_a_session_says_what_it_needs", || {
+        let error = Session::service("com.example.nobody").activate().err();
+        let Some(Error::Unsupported(says)) = error else { panic!("{error:?}") };
+        assert!(says.contains("macOS 13"), "{says}");
+    });
+}
+
+#[test]
+fn from_macos_13_on_there_are_sessions() {
+    on_macos("13.0", "from_macos_13_on_there_are_sessions", || {
+        Session::service("com.example.nobody").activate().unwrap();
+    });
+}
+
+#[test]
+fn before_macos_12_a_connection_has_a_reason_of_the_runtimes_own() {
+    on_macos("11.0", "before_macos_12_a_connection_has_a_reason_of_the_runtimes_own", || {
+        let reason = reason();
+        assert!(reason.contains("no service named com.example.nobody can be reached"), "{reason}");
+    });
+}
+
+#[test]
+fn from_macos_12_on_a_connection_has_the_systems_reason() {
+    on_macos("12.0", "from_macos_12_on_a_connection_has_the_systems_reason", || {
+        let reason = reason();
+        assert!(reason.contains("cannot connect to com.example.nobody"), "{reason}");
+    });
+}
+
+#[test]
+fn a_session_that_the_system_refuses_is_invalid() {
+    for (name, why) in [
+        ("libxpc-shim.cannot-be-created", "no such service"),
+        ("libxpc-shim.cannot-be-activated", "the service is unavailable"),
+    ] {
+        let error = Session::service(name).activate().err();
+        assert_eq!(error, Some(Error::Invalid(why.into())), "{name}");
+    }
+}
