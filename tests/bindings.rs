@@ -12,10 +12,12 @@ use integration_tests::{checkout, must, text, venv};
 use quote::ToTokens;
 use syn::{FnArg, ForeignItem, Item, ReturnType, Type};
 
+use crate::headers::{clang, declared_in};
+
 /// zig's names of the architectures, with those of its lists of symbols that serve it.
 const TARGETS: [(&str, &[&str]); 2] = [("x86_64", &["x86_64-macos"]), ("aarch64", &["arm64-macos", "arm64e-macos"])];
 /// The oldest system that the runtime promises.
-const OLDEST: &str = "11.0";
+pub const OLDEST: &str = "11.0";
 
 const BLOCK: &str = "block_t";
 
@@ -368,17 +370,16 @@ impl Check {
     fn disagreements(&self) -> BTreeMap<(&'static str, String), Vec<String>> {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let file = folder.path().join("bindings.c");
-        fs_err::write(&file, includes() + &self.code).expect("a temporary file can be written");
+        let includes: String = headers().iter().map(|header| format!("#include <{header}>\n")).collect();
+        fs_err::write(&file, includes + &self.code).expect("a temporary file can be written");
         let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (target, _) in TARGETS {
-            let mut clang = Command::new(venv().join("python"));
-            clang.args(["-m", "ziglang", "cc", "-target", &format!("{target}-macos.{OLDEST}")]);
-            clang.args(["-fblocks", "-ferror-limit=0", "-fno-color-diagnostics"]);
+            let mut clang = clang(&format!("{target}-macos.{OLDEST}"), folder.path());
+            clang.arg("-ferror-limit=0");
             clang.args(["-Werror=incompatible-pointer-types", "-Werror=int-conversion"]);
             clang.args(["-Werror=unguarded-availability", "-Werror=unguarded-availability-new"]);
             // An object is asked for: zig takes `-fsyntax-only` for a failure to write one. Its cache would keep them all.
             clang.arg("-c").arg(&file).arg("-o").arg(folder.path().join("bindings.o"));
-            clang.env("ZIG_GLOBAL_CACHE_DIR", folder.path()).env("ZIG_LOCAL_CACHE_DIR", folder.path());
             let output = clang.output().expect("zig starts");
             let said = text(&output.stderr);
             let errors = said.lines().filter(|line| line.contains(": error: "));
@@ -407,10 +408,10 @@ impl syn::parse::Parse for Weak {
 }
 
 /// Apple's headers, and C's that the check itself needs.
-fn includes() -> String {
+fn headers() -> Vec<String> {
     let standard = ["stdarg.h", "stdbool.h", "stddef.h", "stdint.h", "Block.h", "dispatch/dispatch.h", "xpc/xpc.h"];
     let more = HEADERS.iter().map(|header| format!("xpc/{header}.h"));
-    standard.into_iter().map(str::to_owned).chain(more).map(|header| format!("#include <{header}>\n")).collect()
+    standard.into_iter().map(str::to_owned).chain(more).collect()
 }
 
 /// The version of macOS that the documentation begins with; none where the header names none.
@@ -425,29 +426,8 @@ fn version(attributes: &[syn::Attribute]) -> Option<String> {
 
 /// Every function and variable of XPC's that the headers declare, with the version of macOS that they name.
 fn declared_by_apple() -> BTreeMap<String, Option<String>> {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let file = folder.path().join("headers.c");
-    fs_err::write(&file, includes()).expect("a temporary file can be written");
-    let mut clang = Command::new(venv().join("python"));
-    clang.args(["-m", "ziglang", "cc", "-target", "aarch64-macos", "-fblocks", "-fno-color-diagnostics"]);
-    clang.args(["-fsyntax-only", "-Xclang", "-ast-dump"]).arg(&file);
-    clang.env("ZIG_GLOBAL_CACHE_DIR", folder.path()).env("ZIG_LOCAL_CACHE_DIR", folder.path());
-    // zig takes `-fsyntax-only` for a failure to write an object, after all was said.
-    let output = clang.output().expect("zig starts");
-    let name = regex::Regex::new(r"^[|`]-(?:Function|Var)Decl .*? ((?:_?xpc_|XPC_)\w+) '").expect("a pattern");
-    let since = regex::Regex::new(r"^[| ] [|`]-AvailabilityAttr .*? macos (\d+\.\d+) ").expect("a pattern");
-    let mut declared = BTreeMap::new();
-    let mut last = None;
-    for line in text(&output.stdout).lines() {
-        if line.starts_with("|-") || line.starts_with("`-") {
-            last = name.captures(line).map(|found| found[1].to_owned());
-            if let Some(name) = &last {
-                declared.entry(name.clone()).or_insert(None);
-            }
-        } else if let (Some(name), Some(found)) = (&last, since.captures(line)) {
-            declared.insert(name.clone(), Some(found[1].to_owned()));
-        }
-    }
+    let mut declared = declared_in(headers().iter().map(String::as_str));
+    declared.retain(|name, _| ["xpc_", "_xpc_", "XPC_"].iter().any(|begin| name.starts_with(begin)));
     declared
 }
 

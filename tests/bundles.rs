@@ -120,6 +120,69 @@ fn a_certificate_signs_what_is_built() {
     asked.fails(2, &["demo.provisionprofile: it is no provisioning profile"]);
 }
 
+/// What `[package.metadata.xpc…]` says of signatures, beside the entitlements.
+#[test]
+fn requirements_constraints_options_and_policies_of_the_configuration() {
+    let signed = "\
+        requirements = \"requirement.txt\"\n\
+        options = [\"library\", \"kill\"]\n\
+        launch-constraints = { parent = \"parent.plist\" }\n";
+    let kept = "frameworks = [\"Foo.framework\"]\nthird-party = { \"Contents/Frameworks/Foo.framework\" = \"keep\" }\n";
+    let project = integration_tests::Plain::default().service(signed).app(kept).make();
+    project.write("greeter/requirement.txt", "identifier \"com.example.demo.greeter\" or always");
+    let plist = |key: &str, value: &str| {
+        format!("<plist version=\"1.0\"><dict><key>{key}</key><string>{value}</string></dict></plist>")
+    };
+    project.write("greeter/parent.plist", plist("signing-identifier", "com.example.demo"));
+
+    // A framework that its maker signed.
+    project.write("foo.c", "int foo(void) { return 1; }");
+    project.write("app/Foo.framework/Versions/A/Resources/Info.plist", plist("CFBundleIdentifier", "com.example.foo").replace(
+        "</dict>",
+        "<key>CFBundleExecutable</key><string>Foo</string><key>CFBundlePackageType</key><string>FMWK</string></dict>",
+    ));
+    let framework = project.root().join("app/Foo.framework");
+    for (target, link) in
+        [("A", "Versions/Current"), ("Versions/Current/Foo", "Foo"), ("Versions/Current/Resources", "Resources")]
+    {
+        std::os::unix::fs::symlink(target, framework.join(link)).unwrap();
+    }
+    let mut clang = std::process::Command::new(integration_tests::venv().join("python"));
+    clang.args([
+        "-m",
+        "ziglang",
+        "cc",
+        "-target",
+        "aarch64-macos",
+        "-shared",
+        "-o",
+        "app/Foo.framework/Versions/A/Foo",
+        "foo.c",
+    ]);
+    integration_tests::must(clang.current_dir(project.root()));
+    let identity = integration_tests::checkout().join("cargo-xpc/tests/fixtures/identity/plain.pem");
+    project.xpc(&["sign", "app/Foo.framework", "--identity", identity.as_str()]).ok();
+
+    let finished = project.xpc(&["bundle", "--target", "aarch64-apple-darwin"]).with_zig().ok();
+    assert!(finished.stderr.contains("Kept Contents/Frameworks/Foo.framework"), "{finished:?}");
+    let app = project.root().join("target/xpc/aarch64-apple-darwin/debug/demo.app");
+    assert_eq!(listing(&app.join("Contents/Frameworks/Foo.framework")), listing(&framework));
+    let report: Value =
+        serde_json::from_str(&project.xpc(&["verify", app.as_str(), "--message-format", "json"]).ok().stdout).unwrap();
+    let program = "Contents/XPCServices/greeter.xpc/Contents/MacOS/greeter";
+    let code = report["code"].as_array().unwrap().iter().find(|code| code["path"] == program).unwrap();
+    assert_eq!(code["flags"], json!(["adhoc", "kill", "library"]));
+    assert_eq!(code["requirement"], "identifier \"com.example.demo.greeter\" or always");
+    let read = peer("bundle.py", &[app.as_str()]);
+    assert_eq!((&read["wrong"], &read["machos"][program][0]["constraints"]), (&json!([]), &json!([9])));
+
+    // A mistake in one of the files is told before anything is built.
+    project.write("greeter/requirement.txt", "identifier");
+    let asked = project.xpc(&["bundle", "--target", "aarch64-apple-darwin"]).with_zig();
+    let refused = asked.fails(2, &["it ends where an identifier should stand"]);
+    assert!(!refused.stderr.contains("Building"), "{refused:?}");
+}
+
 #[test]
 fn verify_finds_a_change_and_says_so() {
     let project = integration_tests::Plain::default().app("resources = [\"data/**\"]\n").make();

@@ -7,6 +7,10 @@ mod details;
 mod embed;
 mod faults;
 mod golden;
+mod headers;
+// Of what zig links: on a Mac it is Apple's linker, and the programs run.
+#[cfg(target_os = "linux")]
+mod linking;
 mod mistakes;
 mod packages;
 mod rustflags;

@@ -60,6 +60,12 @@ fn values_of_the_wrong_kind() {
         ("resources = [\"../app/**\"]", ["resources", "leads out of the package"]),
         ("frameworks = [\"Missing.framework\"]", ["frameworks", "is not there"]),
         ("provisioning-profile = \"x.provisionprofile\"", ["provisioning-profile", "is not there"]),
+        ("requirements = \"x.txt\"", ["`requirements` of", "is not there"]),
+        ("options = [\"runtme\"]", ["`options` of", "`runtme`"]),
+        ("launch-constraints = { slef = \"x\" }", ["greeter.launch-constraints]", "did you mean `self`?"]),
+        ("launch-constraints = { parent = \"x\" }", ["`parent` of", "is not there"]),
+        ("third-party = { \"F.framework\" = \"leave\" }", ["`third-party.F.framework` of", "keep-entitlements"]),
+        ("third-party = { \"/F.framework\" = \"keep\" }", ["`third-party./F.framework` of", "is absolute"]),
     ] {
         let project = Plain::default().service(&format!("{line}\n")).make();
         project.xpc(&["bundle"]).fails(2, &[&words[..], &["greeter/Cargo.toml"]].concat());

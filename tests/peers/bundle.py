@@ -64,7 +64,7 @@ def check_hashes(path, slice_bytes, parts, cd, info, resources):
             wrong.append(f"{relative(path)}: page {i} has another hash")
     if len(cd["pages"]) * page < cd["limit"]:
         wrong.append(f"{relative(path)}: pages are missing")
-    sealed = {1: info, 2: parts.get(2), 3: resources, 5: parts.get(5), 7: parts.get(7)}
+    sealed = {1: info, 3: resources} | {slot: parts.get(slot) for slot in (2, 5, 7, 8, 9, 10, 11)}
     for slot, expected in cd["slots"].items():
         data = sealed.get(slot)
         if any(expected) and (data is None or digest(data) != expected):
@@ -117,6 +117,7 @@ def macho(path, info=None, resources=None):
                 "cdhash": best["cdhash"].hex(),
                 "entitlements": entitlements,
                 "der": 7 in parts,
+                "constraints": [slot for slot in (8, 9, 10, 11) if slot in parts],
                 "cms": len(parts.get(0x10000, b"")) > 8,
             }
         slices.append(entry)
@@ -179,8 +180,12 @@ for path in files(root):
         plists[relative(path)] = plistlib.loads(data)
     if data[:4] in (b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe"):
         bundle = mains.get(path)
-        info = read(os.path.join(bundle, "Contents/Info.plist")) if bundle else None
-        resources = read(os.path.join(bundle, "Contents/_CodeSignature/CodeResources")) if bundle else None
+        version = os.path.dirname(path)
+        if bundle:
+            info, seal = os.path.join(bundle, "Contents/Info.plist"), os.path.join(bundle, "Contents")
+        else:  # The code of a framework's version, or a file by itself, which has neither.
+            info, seal = os.path.join(version, "Resources/Info.plist"), version
+        info, resources = read(info), read(os.path.join(seal, "_CodeSignature/CodeResources"))
         machos[relative(path)] = macho(path, info, resources)
 for bundle in bundles:
     resources = read(os.path.join(bundle, "Contents/_CodeSignature/CodeResources"))

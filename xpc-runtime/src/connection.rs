@@ -1,6 +1,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub struct Inactive<R: Role> {
     on_interrupted: Option<InterruptedHandler>,
     on_invalid: Option<InvalidHandler>,
     on_termination: Option<InterruptedHandler>,
+    on_rejected: Option<InvalidHandler>,
     role: PhantomData<R>,
 }
 
@@ -57,6 +59,7 @@ impl<R: Role> Inactive<R> {
             on_interrupted: None,
             on_invalid: None,
             on_termination: None,
+            on_rejected: None,
             role: PhantomData,
         }
     }
@@ -82,6 +85,15 @@ impl<R: Role> Inactive<R> {
         self
     }
 
+    /// Sets what runs when the other side does not meet [`require_peer`](Self::require_peer); the error is
+    /// [`Error::PeerRejected`]. The connection goes on, but nothing is heard of this peer. A service that takes its place
+    /// may be the right one.
+    #[doc(alias = "XPC_ERROR_PEER_CODE_SIGNING_REQUIREMENT")]
+    pub fn on_peer_rejected(mut self, handler: impl FnMut(&Connection, Error) + Send + 'static) -> Self {
+        self.on_rejected = Some(Box::new(handler));
+        self
+    }
+
     /// Starts the connection.
     ///
     /// An accepted connection lives until either side ends it, whether or not the returned value is kept; another one
@@ -95,6 +107,7 @@ impl<R: Role> Inactive<R> {
             mut on_interrupted,
             mut on_invalid,
             mut on_termination,
+            mut on_rejected,
             role: PhantomData,
         } = self;
         Connection(connection.activate(Box::new(move |connection, event| {
@@ -114,6 +127,11 @@ impl<R: Role> Inactive<R> {
                 backend::Event::TerminationImminent => {
                     if let Some(handler) = &mut on_termination {
                         handler(&connection);
+                    }
+                }
+                backend::Event::PeerRejected(reason) => {
+                    if let Some(handler) = &mut on_rejected {
+                        handler(&connection, Error::PeerRejected(reason));
                     }
                 }
                 backend::Event::Invalid(reason) => {
@@ -182,6 +200,18 @@ impl Connection {
         Inactive::new(backend::Inactive::service(name))
     }
 
+    /// A connection to the agent or daemon that [serves](crate::Listener::mach_service) this name.
+    ///
+    /// Always succeeds. An unknown name makes the connection invalid after [`Inactive::activate`]. On Apple platforms a
+    /// known one is one that launchd has a job for, which the first message starts. Elsewhere it is one that a running
+    /// process of the same user listens under; when that process goes, the connection is interrupted, and so is every
+    /// message until it is back. A sandboxed service reaches no agent: on macOS unless its entitlements name the agent
+    /// (`com.apple.security.temporary-exception.mach-lookup.global-name`), on Linux never.
+    #[doc(alias = "xpc_connection_create_mach_service")]
+    pub fn mach_service(name: &str) -> Inactive<Named> {
+        Inactive::new(backend::Inactive::mach_service(name))
+    }
+
     /// A connection to the anonymous listener that the endpoint leads to.
     ///
     /// Always succeeds. It connects when it is activated, before any message; it is never interrupted, and becomes
@@ -237,6 +267,13 @@ impl Connection {
     #[doc(alias = "xpc_connection_cancel")]
     pub fn cancel(&self) {
         self.0.cancel();
+    }
+
+    /// Why the connection is over, once it is: the text of [`Error::Invalid`]. It is there before the handler of
+    /// [`Inactive::on_invalid`] runs.
+    #[doc(alias = "xpc_connection_copy_invalidation_reason")]
+    pub fn invalidation_reason(&self) -> Option<Arc<str>> {
+        self.0.invalidation_reason()
     }
 
     /// The name that the connection was made with; `None` for accepted ones.

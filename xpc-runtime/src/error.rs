@@ -17,8 +17,10 @@ pub enum Error {
     )]
     Interrupted,
     /// The connection is over for good: no such service, cancelled, or ended by the side that made it. The text says
-    /// why.
+    /// why; on Apple platforms it is the system's where that is new enough to have one (macOS 12; sessions 13).
     #[doc(alias = "XPC_ERROR_CONNECTION_INVALID")]
+    #[doc(alias = "xpc_connection_copy_invalidation_reason")]
+    #[doc(alias = "xpc_rich_error_copy_description")]
     #[error("{0}")]
     Invalid(Arc<str>),
     /// A blocking request inside a handler of its own connection.
@@ -41,12 +43,30 @@ pub enum Error {
     /// This backend cannot do it; the text says which can.
     #[error("{0}")]
     Unsupported(&'static str),
+    /// The other side does not meet the [`PeerRequirement`](crate::PeerRequirement): the reply that came is not from whom
+    /// it should be. The text says what is known.
+    #[doc(alias = "XPC_ERROR_PEER_CODE_SIGNING_REQUIREMENT")]
+    #[error("{0}")]
+    PeerRejected(Arc<str>),
+    /// No peer can be compared with such a requirement; the text says why.
+    #[error("{0}")]
+    InvalidRequirement(Arc<str>),
     /// The message cannot be sent as it is.
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// A received message does not hold what was asked of it.
     #[error(transparent)]
     Value(#[from] ValueError),
+}
+
+impl Error {
+    /// Whether the same may be tried again on the same connection or session, and succeed without anything else having
+    /// been done: after [`Interrupted`](Self::Interrupted), [`Full`](Self::Full) and [`TimedOut`](Self::TimedOut).
+    /// Whether a first try had an effect is another matter.
+    #[doc(alias = "xpc_rich_error_can_retry")]
+    pub fn can_retry(&self) -> bool {
+        matches!(self, Self::Interrupted | Self::Full | Self::TimedOut)
+    }
 }
 
 impl fmt::Debug for Error {

@@ -25,7 +25,7 @@ impl<R: Role> Inactive<R> {
 /// they can share what is theirs without a lock of their own. Clones are the same queue.
 #[doc(alias = "dispatch_queue_t")]
 #[derive(Clone)]
-pub struct Queue(backend::Queue);
+pub struct Queue(pub(crate) backend::Queue);
 
 impl Queue {
     /// A new queue; the label is for people and debuggers.

@@ -12,7 +12,7 @@ use crate::{Error, backend};
 /// sender gets [`Error::Interrupted`]. A message may be kept and replied to after the handler has returned, on any
 /// thread.
 #[doc(alias = "xpc_object_t")]
-pub struct Message(backend::Message);
+pub struct Message(pub(crate) backend::Message);
 
 impl Message {
     pub(crate) fn new(message: backend::Message) -> Self {

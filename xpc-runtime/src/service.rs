@@ -9,6 +9,18 @@ use crate::connection::{Accepted, Inactive};
 ///
 /// A service that is started by hand rather than by its app prints `An XPC Service cannot be run directly.` and aborts
 /// (SIGABRT).
+///
+/// Agents and daemons, which launchd starts or somebody does, have a listener with a name and [`dispatch_main`] instead.
 pub fn xpc_main(mut accept: impl FnMut(Inactive<Accepted>) + Send + 'static) -> ! {
     backend::run_service(move |peer| accept(Inactive::new(peer)))
+}
+
+/// Gives the main thread to the runtime: the last thing that the `main` of an agent or a daemon calls, after it has
+/// activated its [listener](crate::Listener::mach_service). It never returns.
+///
+/// # Panics
+/// On any other thread than the main one; on Apple platforms that aborts.
+#[doc(alias = "dispatch_main(3)")]
+pub fn dispatch_main() -> ! {
+    backend::dispatch_main()
 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 use xpc_object::Dictionary;
 
 use crate::error::neutral;
-use crate::{Error, HandlerOutcome, Message, ReplyFuture, backend};
+use crate::{Budget, Error, HandlerOutcome, Message, Queue, ReplyFuture, backend};
 
 /// A session that was not activated: the time to set its handlers. Dropping it is fine.
 #[must_use = "a session does nothing until `activate`"]
 pub struct InactiveSession {
     name: Box<str>,
+    pub(crate) settings: backend::SessionSettings,
     on_message: Option<MessageHandler>,
     on_cancelled: Option<CancelHandler>,
 }
@@ -18,6 +19,25 @@ type MessageHandler = Box<dyn FnMut(&Session, Message) + Send>;
 type CancelHandler = Box<dyn FnMut(&Session, Error) + Send>;
 
 impl InactiveSession {
+    fn new(name: &str, is_mach_service: bool) -> Self {
+        let settings = backend::SessionSettings { is_mach_service, ..Default::default() };
+        Self { name: name.into(), settings, on_message: None, on_cancelled: None }
+    }
+
+    /// Sets how much may wait in the session.
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.settings.budget = budget;
+        self
+    }
+
+    /// Has the session's handlers take turns with those of all other sessions and connections of this queue, as
+    /// [`Inactive::target_queue`](crate::Inactive::target_queue) has a connection's.
+    #[doc(alias = "xpc_session_set_target_queue")]
+    pub fn target_queue(mut self, queue: &Queue) -> Self {
+        self.settings.queue = Some(queue.0.clone());
+        self
+    }
+
     /// Sets what runs for each message that the service sends, other than replies. Without it they are dropped.
     ///
     /// The handler may return `()` or a `Result`: see [`HandlerOutcome`]. Handlers of one session run one at a time, on a
@@ -46,9 +66,10 @@ impl InactiveSession {
     /// here, or as the end of the session.
     #[doc(alias = "xpc_session_activate")]
     pub fn activate(self) -> Result<Session, Error> {
-        let Self { name, mut on_message, mut on_cancelled } = self;
+        let Self { name, settings, mut on_message, mut on_cancelled } = self;
         let session = backend::Session::activate(
             &name,
+            settings,
             Box::new(move |session, event| {
                 let session = Session(session.clone());
                 match event {
@@ -83,14 +104,20 @@ impl Session {
     /// A session with the service of this name (its `CFBundleIdentifier`) in the app's bundle.
     #[doc(alias = "xpc_session_create_xpc_service")]
     pub fn service(name: &str) -> InactiveSession {
-        InactiveSession { name: name.into(), on_message: None, on_cancelled: None }
+        InactiveSession::new(name, false)
+    }
+
+    /// A session with the agent or daemon that [serves](crate::Listener::mach_service) this name.
+    #[doc(alias = "xpc_session_create_mach_service")]
+    pub fn mach_service(name: &str) -> InactiveSession {
+        InactiveSession::new(name, true)
     }
 
     /// Queues a message that awaits no reply. Never blocks.
     ///
     /// # Errors
     /// [`Error::Invalid`] once the session is known to be over; [`Error::Encode`] for what cannot be represented;
-    /// [`Error::Full`] while more waits to be sent than a connection's [`Budget`](crate::Budget) is by default.
+    /// [`Error::Full`] while its [budget](InactiveSession::budget) is used up.
     #[doc(alias = "xpc_session_send_message")]
     pub fn send(&self, message: &Dictionary) -> Result<(), Error> {
         neutral(self.0.send(message))

@@ -4,11 +4,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Failure;
 use super::ui::Ui;
+use crate::config::CodeSigning;
 use crate::exit::Exit;
 use crate::macho::CodeFlags;
 use crate::plan::{BundlePart, BundlePlan};
 use crate::sign::{
-    self, CodeKind, Entitlements, Identity, KeptCode, Preserve, Profile, Scope, SignPlan, SignRequest, SignedBundle,
+    self, CodeKind, Constraint, Entitlements, Identity, KeptCode, Preserve, Profile, Requirement, Scope, SignPlan,
+    SignRequest, SignedBundle,
 };
 use crate::verify;
 
@@ -19,13 +21,36 @@ pub(super) fn sign_and_read_back(plan: &BundlePlan, bundle: &Utf8Path, ui: &Ui) 
     let timestamp = plan.signing.timestamp().map(str::to_owned);
     let mut request = SignRequest { identity: identity.clone(), timestamp, get_task_allow, ..SignRequest::default() };
     for part in plan.parts() {
-        request.identifiers.push((scope(&part.path)?, part.identifier.to_string()));
+        let scope = scope(&part.path)?;
         if let Some(file) = &part.entitlements {
-            request.entitlements.push((scope(&part.path)?, Entitlements::read(file)?));
+            request.entitlements.push((scope.clone(), Entitlements::read(file)?));
         }
+        ask(&mut request, scope, part, CodeFlags::default())?;
     }
     let signatures = sign::plan(bundle, &request)?;
+    warn_of_removed(&signatures, ui);
+    tell_kept(&signatures, ui);
     execute(&signatures, bundle, ui)?;
+    Ok(())
+}
+
+/// What the configuration says of `part`, but for its entitlements; it has `flags` besides.
+fn ask(request: &mut SignRequest, scope: Scope, part: &BundlePart, flags: CodeFlags) -> Result<(), Failure> {
+    let CodeSigning { requirements, launch_constraints, options, third_party } = &part.signing;
+    request.identifiers.push((scope.clone(), part.identifier.to_string()));
+    if let Some(file) = requirements {
+        request.requirements.push((scope.clone(), Requirement::read(file)?));
+    }
+    for (on, file) in launch_constraints {
+        request.constraints.push((scope.clone(), Constraint::read(*on, file)?));
+    }
+    for (inside, policy) in third_party {
+        let inside = inside.as_ref().map(|inside| inside.below(&part.path));
+        request.third_party.push((inside, *policy));
+    }
+    if options.is_some() || !flags.is_empty() {
+        request.flags.push((Some(scope), options.unwrap_or_default().with(flags)));
+    }
     Ok(())
 }
 
@@ -60,6 +85,7 @@ pub(super) fn check_parts<'a>(
         if let Some(profile) = &profile {
             profile.check(identity, part.identifier.as_str())?;
         }
+        ask(&mut SignRequest::default(), Scope::main(), part, CodeFlags::default())?;
         let Some(file) = &part.entitlements else { continue };
         let kind = if part.is_service() { CodeKind::Service } else { CodeKind::App };
         sign::check_entitlements(kind, &Entitlements::read(file)?, profile.as_ref(), identity, file)?;
@@ -124,10 +150,7 @@ pub(super) fn sign_embedded(
             entitlements.content.insert(sign::GET_TASK_ALLOW.to_owned(), true.into());
         }
         request.entitlements.push((scope.clone(), entitlements));
-        request.identifiers.push((scope.clone(), part.identifier.to_string()));
-        if hardened {
-            request.flags.push((Some(scope), CodeFlags::RUNTIME));
-        }
+        ask(&mut request, scope, part, if hardened { CodeFlags::RUNTIME } else { CodeFlags::default() })?;
     }
     sign::embed_profiles(bundle, &request)?;
     let plan = sign::plan(bundle, &request)?;

@@ -6,7 +6,10 @@ use serde::Serialize;
 use super::foreign::Elsewhere;
 use super::names::BundleName;
 use super::table::Table;
-use super::{BuildNumber, BundleId, ConfigError, Program, SystemVersion, existing_file, identifier, plist_file};
+use super::{
+    BuildNumber, BundleId, CodeSigning, ConfigError, Program, SystemVersion, existing_file, identifier, plist_file,
+    signing,
+};
 
 /// An app as its package describes it.
 #[derive(Clone, Debug, Serialize)]
@@ -32,6 +35,9 @@ pub struct App {
     pub entitlements: Option<(Utf8PathBuf, plist::Dictionary)>,
     /// `embedded.provisionprofile`.
     pub provisioning_profile: Option<Utf8PathBuf>,
+    /// The rest of how it is signed.
+    #[serde(flatten)]
+    pub signing: CodeSigning,
     /// More keys for the Info.plist.
     #[serde(skip)]
     pub info_plist: Option<(Utf8PathBuf, plist::Dictionary)>,
@@ -69,6 +75,7 @@ pub(super) fn read(program: Program, table: Table<'_>, metadata: &serde_json::Va
             .path("provisioning-profile")?
             .map(|p| existing_file(&place, "provisioning-profile", p))
             .transpose()?,
+        signing: signing::read(&table)?,
         info_plist: table.path("info-plist")?.map(|p| plist_file(&place, "info-plist", p)).transpose()?,
         build_number: table.parsed("build-number", BuildNumber::parse)?,
         minimum_system_version: or_else(table.parsed("minimum-system-version", SystemVersion::parse)?, || {

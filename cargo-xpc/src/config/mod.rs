@@ -10,12 +10,14 @@ mod app;
 mod foreign;
 mod names;
 mod service;
+mod signing;
 pub(crate) mod table;
 mod versions;
 
 pub use app::App;
 pub use names::{BundleId, BundleIdError, BundleName};
 pub use service::{RunLoopType, Service, ServiceType};
+pub use signing::CodeSigning;
 pub use table::Place;
 pub use versions::{BuildNumber, SystemVersion};
 

@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::names::BundleName;
 use super::table::{Table, nearest};
-use super::{BundleId, ConfigError, Program, SystemVersion, existing_file, identifier, plist_file};
+use super::{
+    BundleId, CodeSigning, ConfigError, Program, SystemVersion, existing_file, identifier, plist_file, signing,
+};
 
 /// `ServiceType` of the `XPCService` dictionary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -78,6 +80,9 @@ pub struct Service {
     pub entitlements: Option<(Utf8PathBuf, plist::Dictionary)>,
     /// `embedded.provisionprofile`.
     pub provisioning_profile: Option<Utf8PathBuf>,
+    /// The rest of how it is signed.
+    #[serde(flatten)]
+    pub signing: CodeSigning,
     /// `LSMinimumSystemVersion`; the app's where it is not given.
     pub minimum_system_version: Option<SystemVersion>,
     /// Glob patterns, relative to the package.
@@ -108,6 +113,7 @@ pub(super) fn read(
             .path("provisioning-profile")?
             .map(|p| existing_file(&place, "provisioning-profile", p))
             .transpose()?,
+        signing: signing::read(&table)?,
         minimum_system_version: table.parsed("minimum-system-version", SystemVersion::parse)?,
         resources: table.strings("resources")?,
         frameworks: table.strings("frameworks")?.into_iter().map(|path| folder.join(path)).collect(),

@@ -82,13 +82,18 @@ impl<'a> Table<'a> {
     }
 
     pub(crate) fn strings(&self, key: &'static str) -> Result<Vec<String>, ConfigError> {
-        let Some(value) = self.value(key) else { return Ok(Vec::new()) };
+        Ok(self.strings_if_any(key)?.unwrap_or_default())
+    }
+
+    /// As [`Self::strings`], where an empty array says something else than none.
+    pub(crate) fn strings_if_any(&self, key: &'static str) -> Result<Option<Vec<String>>, ConfigError> {
+        let Some(value) = self.value(key) else { return Ok(None) };
         let Value::Array(items) = value else { return Err(self.wrong_type(key, "an array of strings", value)) };
         let one = |item: &Value| match item {
             Value::String(text) => Ok(text.clone()),
             other => Err(self.wrong_type(key, "an array of strings", other)),
         };
-        items.iter().map(one).collect()
+        items.iter().map(one).collect::<Result<_, _>>().map(Some)
     }
 
     /// A table of strings, in the order of its keys.

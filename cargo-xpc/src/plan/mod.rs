@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use cargo_metadata::Metadata;
 use serde::Serialize;
 
-use crate::config::{App, BundleId, Config, ConfigError, Program, Service, SystemVersion};
+use crate::config::{App, BundleId, CodeSigning, Config, ConfigError, Program, Service, SystemVersion};
 use crate::exit::{Coded, Exit};
 use crate::sign::Identity;
 use crate::sign::identity::CertificateSummary;
@@ -148,6 +148,9 @@ pub struct BundlePart {
     /// The provisioning profile, which is among the files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provisioning_profile: Option<Utf8PathBuf>,
+    /// The rest of how it is signed.
+    #[serde(skip_serializing_if = "CodeSigning::is_empty")]
+    pub signing: CodeSigning,
     /// What is copied; targets are relative to the app's bundle.
     pub files: Vec<CopyFile>,
     /// One command a target.
@@ -445,6 +448,7 @@ fn app_part(app: &App, inputs: &commands::Inputs<'_>) -> Result<BundlePart, Plan
         info_plist: info_plist::app(app)?,
         entitlements,
         provisioning_profile: app.provisioning_profile.clone(),
+        signing: app.signing.clone(),
         files,
         builds: commands::builds(&app.program, commands::Role::App, app.minimum_system_version, inputs)?,
         program: app.program.clone(),
@@ -473,6 +477,7 @@ fn service_part(
         info_plist: info_plist::service(app, service)?,
         entitlements,
         provisioning_profile: service.provisioning_profile.clone(),
+        signing: service.signing.clone(),
         files,
         builds: commands::builds(&service.program, role, minimum, inputs)?,
         program: service.program.clone(),

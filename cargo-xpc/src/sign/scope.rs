@@ -37,6 +37,19 @@ impl Scope {
         &self.0
     }
 
+    /// The same of a bundle that is at `path` in another: paths begin there, names and identifiers stay.
+    #[must_use]
+    pub fn below(&self, path: &Utf8Path) -> Self {
+        if path.as_str().is_empty() {
+            return self.clone();
+        }
+        match self.as_str() {
+            "." => Self(path.as_str().to_owned()),
+            inside if inside.contains('/') => Self(path.join(inside).into_string()),
+            _ => self.clone(),
+        }
+    }
+
     /// Whether this may mean `candidate`. [`Self::resolve`] tells whether it means it alone.
     pub(super) fn matches(&self, candidate: &Candidate<'_>) -> bool {
         self.is_place_of(candidate) || self.is_name_of(candidate)
@@ -133,6 +146,19 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Scope>().unwrap().resolve(&candidates()).unwrap(), index, "{text}");
         }
+    }
+
+    #[test]
+    fn a_scope_of_a_service_in_its_app() {
+        let below = |text: &str, path: &str| text.parse::<Scope>().unwrap().below(Utf8Path::new(path)).0;
+        let service = "Contents/XPCServices/a.xpc";
+        assert_eq!(
+            below("Contents/Frameworks/F.framework", service),
+            format!("{service}/Contents/Frameworks/F.framework")
+        );
+        assert_eq!(below(".", service), service);
+        assert_eq!(below("F.framework", service), "F.framework");
+        assert_eq!(below("Contents/Frameworks/F.framework", ""), "Contents/Frameworks/F.framework");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use crate::fixture::{App, TOOL_INTEL, tool, write};
+use crate::limit::output;
 use cargo_xpc::sign::SignRequest;
 use cargo_xpc::verify::verify;
 
@@ -15,7 +16,7 @@ pub fn command(app: &App, args: &[&str]) -> Command {
 }
 
 pub fn run(app: &App, args: &[&str]) -> (i32, String, String) {
-    let Output { status, stdout, stderr } = command(app, args).output().unwrap();
+    let Output { status, stdout, stderr } = output(&mut command(app, args));
     let stderr = String::from_utf8(stderr).unwrap();
     (
         status.code().unwrap_or_else(|| panic!("{args:?}: {status}: {stderr}")),

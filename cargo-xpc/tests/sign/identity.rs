@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_xpc::macho::{CodeFlags, MachFile, Signature};
 
 use crate::fixture::{App, old, tool, write};
+use crate::limit;
 
 pub const PASSWORD: &str = "swordfish-7";
 
@@ -27,7 +28,7 @@ pub fn command(app: &App, args: &[&str]) -> Command {
 }
 
 pub fn run(app: &App, args: &[&str]) -> (i32, String, String) {
-    let output = command(app, args).output().unwrap();
+    let output = limit::output(&mut command(app, args));
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
@@ -311,7 +312,7 @@ fn passwords_are_never_shown() {
             vec!["-v", "--dry-run", "--message-format=json"],
         ] {
             let args = [&["sign", "Demo.app"], identity.as_slice(), more.as_slice()].concat();
-            let output = command(&app, &args).env("RUST_LOG", "trace").env("RUST_BACKTRACE", "1").output().unwrap();
+            let output = limit::output(command(&app, &args).env("RUST_LOG", "trace").env("RUST_BACKTRACE", "1"));
             assert!(output.status.success(), "{args:?}");
             for stream in [output.stdout, output.stderr] {
                 let text = String::from_utf8(stream).unwrap();

@@ -14,6 +14,7 @@ mod identity;
 mod inspecting;
 mod judge;
 mod layouts;
+mod limit;
 mod mutation;
 mod oracle;
 #[cfg(target_os = "linux")]

@@ -2,7 +2,6 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use camino::Utf8PathBuf;
@@ -10,6 +9,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use crate::command::{command, run};
 use crate::fixture::{App, TOOL_INTEL, info, link, program, tool, write};
+use crate::limit::output;
 
 /// A folder that nobody has any business in, and the kernel's word on who opened what there.
 struct Outside {
@@ -207,7 +207,7 @@ fn a_bundle_that_changes_while_it_is_read() {
         scope.spawn(change);
         for round in 0..60 {
             let args: &[&str] = [&["verify", "Demo.app"] as &[&str], &["sign", "Demo.app"]][round % 2];
-            let output = command(&app, args).stdout(Stdio::null()).output().unwrap();
+            let output = output(&mut command(&app, args));
             let (code, stderr) = (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr));
             let is_sound = [0, 1, 2, 74].contains(&code);
             if !is_sound || outside.opened() != [""; 0] {

@@ -62,7 +62,7 @@ pub(crate) fn time(packet: &[u8]) -> Option<Duration> {
 /// on.
 fn owner() -> Option<&'static OwnedFd> {
     static OWNER: OnceLock<Option<OwnedFd>> = OnceLock::new();
-    OWNER.get_or_init(|| launcher::find_owner(bundle::path()?)).as_ref()
+    OWNER.get_or_init(|| launcher::find_owner(bundle::path().ok()?)).as_ref()
 }
 
 /// The bootstrap socket that a launcher gave this process.

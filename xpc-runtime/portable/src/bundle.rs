@@ -41,9 +41,16 @@ pub(crate) fn find(name: &str) -> Result<Service, Arc<str>> {
     }
 }
 
-/// Where this process's bundle is, if it has one.
-pub(crate) fn path() -> Option<&'static Path> {
-    own().as_ref().ok().map(|bundle| bundle.path.as_path())
+/// Where this process's bundle is; otherwise why it has none.
+pub(crate) fn path() -> Result<&'static Path, &'static str> {
+    own().as_ref().map(|bundle| bundle.path.as_path()).map_err(String::as_str)
+}
+
+/// The identifier of the bundle whose executable this is.
+pub(crate) fn identifier(program: &Path) -> Option<String> {
+    let contents = program.parent().filter(|folder| folder.ends_with("MacOS"))?.parent()?;
+    let info = Value::from_file(contents.join("Info.plist")).ok()?;
+    text(info.as_dictionary()?, "CFBundleIdentifier").map(str::to_owned)
 }
 
 fn own() -> &'static Result<Bundle, String> {

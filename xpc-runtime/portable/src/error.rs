@@ -21,6 +21,12 @@ pub enum Error {
     /// The time given to the request is over.
     #[error("no reply came in time")]
     TimedOut,
+    /// The other side does not meet the connection's requirement; the text says what it is.
+    #[error("{0}")]
+    PeerRejected(Arc<str>),
+    /// A requirement that no peer could be compared with.
+    #[error("{0}")]
+    InvalidRequirement(Arc<str>),
     /// The message cannot be represented on the wire.
     #[error(transparent)]
     Encode(#[from] EncodeError),

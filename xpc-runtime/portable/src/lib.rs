@@ -42,9 +42,13 @@ mod hostile;
 #[cfg(target_os = "linux")]
 mod launcher;
 #[cfg(target_os = "linux")]
+mod mach;
+#[cfg(target_os = "linux")]
 mod message;
 #[cfg(target_os = "linux")]
 mod reactor;
+#[cfg(target_os = "linux")]
+mod requirement;
 #[cfg(target_os = "linux")]
 mod sandbox;
 #[cfg(target_os = "linux")]
@@ -60,6 +64,8 @@ mod termination;
 #[cfg(target_os = "linux")]
 pub mod testing;
 #[cfg(target_os = "linux")]
+mod timer;
+#[cfg(target_os = "linux")]
 mod transaction;
 
 #[cfg(target_os = "linux")]
@@ -71,8 +77,10 @@ pub use crate::{
     error::Error,
     launcher::{DEBUG_VARIABLE, KEPT_VARIABLES},
     message::{Message, Reply},
-    service::run_service,
+    requirement::PeerRequirement,
+    service::{dispatch_main, run_service},
     slot::ReplyFuture,
+    timer::{Timer, after},
     transaction::Transaction,
 };
 

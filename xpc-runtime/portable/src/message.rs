@@ -5,26 +5,35 @@ use xpc_object::Dictionary;
 use crate::connection::Core;
 use crate::frame::{self, Kind};
 use crate::transaction::Transaction;
-use crate::{Error, lock};
+use crate::{Credentials, Error, PeerRequirement, lock};
 
 /// A received message. If its sender awaits a reply and none is ever sent, the sender is told so when the message is
 /// dropped.
 pub struct Message {
     dictionary: Dictionary,
     reply: Mutex<Option<Reply>>,
+    sender: Option<Credentials>,
     /// While a message that awaits no reply is alive, its receiver has work; a request's is over with its reply.
     _transaction: Option<Transaction>,
 }
 
 impl Message {
-    pub(crate) fn new(dictionary: Dictionary, reply: Option<Reply>) -> Self {
+    pub(crate) fn new(dictionary: Dictionary, reply: Option<Reply>, sender: Option<Credentials>) -> Self {
         let transaction = if reply.is_none() { Transaction::of_message() } else { None };
-        Self { dictionary, reply: Mutex::new(reply), _transaction: transaction }
+        Self { dictionary, reply: Mutex::new(reply), sender, _transaction: transaction }
     }
 
     /// What it says.
     pub fn dictionary(&self) -> &Dictionary {
         &self.dictionary
+    }
+
+    /// Compares its sender, who need not be there any more, with a requirement.
+    ///
+    /// # Errors
+    /// [`Error::PeerRejected`].
+    pub fn require_sender(&self, requirement: &PeerRequirement) -> Result<(), Error> {
+        requirement.check(self.sender).map_err(Error::PeerRejected)
     }
 
     /// The right to reply, if the sender awaits a reply and this has not been called before.

@@ -15,7 +15,9 @@ use rustix::io::{Errno, read, write};
 
 use crate::connection::{AbortOnPanic, Core};
 use crate::endpoint::Rendezvous;
+use crate::mach::Port;
 use crate::service::Acceptor;
+use crate::timer::Clock;
 use crate::{lock, settings};
 
 /// How many handlers can block at once before other connections have to wait.
@@ -24,6 +26,8 @@ const MAX_THREADS: usize = 64;
 const KEPT_THREADS: usize = 2;
 /// The token of the eventfd that announces jobs.
 const WAKE: u64 = 0;
+/// The token of the clock.
+const CLOCK: u64 = 1;
 
 /// Work that no socket announces.
 pub(crate) enum Job {
@@ -37,11 +41,13 @@ pub(crate) enum Source {
     Connection(Arc<Core>),
     Acceptor(Arc<Acceptor>),
     Rendezvous(Arc<Rendezvous>),
+    Port(Arc<Port>),
 }
 
 pub(crate) struct Reactor {
     epoll: OwnedFd,
     wake: OwnedFd,
+    clock: Clock,
     sources: Mutex<HashMap<u64, Source>>,
     next_token: AtomicU64,
     jobs: Mutex<VecDeque<Job>>,
@@ -60,18 +66,16 @@ impl Reactor {
         let reactor = Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            clock: Clock::new()?,
             sources: Mutex::default(),
-            next_token: AtomicU64::new(WAKE + 1),
+            next_token: AtomicU64::new(CLOCK + 1),
             jobs: Mutex::default(),
             threads: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
         };
-        epoll::add(
-            &reactor.epoll,
-            &reactor.wake,
-            epoll::EventData::new_u64(WAKE),
-            epoll::EventFlags::IN | epoll::EventFlags::ET,
-        )?;
+        let edges = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&reactor.epoll, &reactor.wake, epoll::EventData::new_u64(WAKE), edges)?;
+        epoll::add(&reactor.epoll, reactor.clock.descriptor(), epoll::EventData::new_u64(CLOCK), edges)?;
         Ok(reactor)
     }
 
@@ -120,7 +124,7 @@ impl Reactor {
         let sources = lock(&self.sources);
         let connections = sources.values().filter_map(|source| match source {
             Source::Connection(core) => Some(core.clone()),
-            Source::Acceptor(_) | Source::Rendezvous(_) => None,
+            Source::Acceptor(_) | Source::Rendezvous(_) | Source::Port(_) => None,
         });
         connections.collect()
     }
@@ -131,8 +135,13 @@ impl Reactor {
         sources.iter().all(|source| match source {
             Source::Connection(core) => core.is_quiet(received),
             Source::Rendezvous(rendezvous) => rendezvous.is_quiet(received),
-            Source::Acceptor(_) => true,
+            Source::Acceptor(_) | Source::Port(_) => true,
         })
+    }
+
+    /// What is to be done later.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Has a thread do this.
@@ -212,6 +221,12 @@ impl Reactor {
             }
             return;
         }
+        if token == CLOCK {
+            for due in self.clock.due() {
+                self.submit(Job::Run(due));
+            }
+            return;
+        }
         let source = lock(&self.sources).get(&token).cloned();
         match source {
             Some(Source::Connection(core)) => {
@@ -219,6 +234,7 @@ impl Reactor {
             }
             Some(Source::Acceptor(acceptor)) => acceptor.ready(token),
             Some(Source::Rendezvous(rendezvous)) => rendezvous.ready(),
+            Some(Source::Port(port)) => port.ready(),
             // Removed since the event was taken.
             None => {}
         }

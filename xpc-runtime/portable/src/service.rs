@@ -8,6 +8,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, getpid, kill_process};
+use rustix::thread::gettid;
 
 use crate::bootstrap::{self, ACCEPTED, BUSY, CONNECT, IDLE};
 use crate::connection::{Core, Inactive};
@@ -40,13 +41,23 @@ pub fn run_service(accept: impl FnMut(Inactive) + Send + 'static) -> ! {
     };
     wait_for_debugger();
     transaction::become_service();
-    termination::watch(bootstrap);
+    termination::watch();
     let acceptor = Arc::new(Acceptor { bootstrap, accept: Mutex::new(Box::new(accept)) });
     let reactor = reactor();
     reactor
         .add(reactor.new_token(), bootstrap, Source::Acceptor(acceptor), EventFlags::IN)
         .expect("the bootstrap socket can be watched");
     reactor.serve_forever()
+}
+
+/// Gives the calling thread, which is the program's main one, to connections and listeners, for good: what an agent's
+/// `main` ends with.
+///
+/// # Panics
+/// On another thread.
+pub fn dispatch_main() -> ! {
+    assert!(gettid() == getpid(), "dispatch_main is called on another thread than the main one");
+    reactor().serve_forever()
 }
 
 /// Stops the process where the app's environment asks for it: a debugger attaches to a stopped process as to any other.

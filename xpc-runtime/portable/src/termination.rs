@@ -1,6 +1,7 @@
 //! A service that is told to end (SIGTERM): its peers hear of it, and its last transaction is its end.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
+use std::sync::Once;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 
@@ -9,19 +10,24 @@ use rustix::io::{Errno, read};
 
 use crate::bootstrap::LEAVING;
 use crate::reactor::reactor;
-use crate::{service, settings, socket, transaction};
+use crate::{bootstrap, service, settings, socket, transaction};
 
 /// Where the signal handler writes to; open as long as the process lives.
 static TOLD: AtomicI32 = AtomicI32::new(-1);
 
 /// From now on SIGTERM ends this process in an orderly way, unless the program handles it in a way of its own.
-pub(crate) fn watch(bootstrap: &'static OwnedFd) {
+pub(crate) fn watch() {
+    static WATCHED: Once = Once::new();
+    WATCHED.call_once(start);
+}
+
+fn start() {
     let told = eventfd(0, EventfdFlags::CLOEXEC).expect("an eventfd can be created");
     let started = thread::Builder::new().name("xpc-exit".into()).stack_size(64 << 10);
     TOLD.store(told.as_raw_fd(), Ordering::Release);
     let started = started.spawn(move || {
         while read(&told, &mut [0_u8; 8]) == Err(Errno::INTR) {}
-        end(bootstrap)
+        end()
     });
     // Without the thread SIGTERM keeps its default action: the process ends at once.
     if started.is_ok() {
@@ -54,10 +60,12 @@ fn handle_signal() {
     }
 }
 
-fn end(bootstrap: &OwnedFd) -> ! {
+fn end() -> ! {
     transaction::terminate();
-    // A launcher that is gone takes this process along.
-    let _ = socket::send_packet(bootstrap, LEAVING, None);
+    if let Some(bootstrap) = bootstrap::inherited() {
+        // A launcher that is gone takes this process along.
+        let _ = socket::send_packet(bootstrap, LEAVING, None);
+    }
     for connection in reactor().connections() {
         connection.termination_imminent();
     }

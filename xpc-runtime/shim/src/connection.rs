@@ -13,7 +13,10 @@ use xpc_portable::{Error, Event, ReplyFuture};
 use crate::block::{Block, LentBlock};
 use crate::convert;
 use crate::dictionary::dictionary;
-use crate::error::{_xpc_error_connection_interrupted, _xpc_error_connection_invalid, _xpc_error_termination_imminent};
+use crate::error::{
+    _xpc_error_connection_interrupted, _xpc_error_connection_invalid, _xpc_error_peer_code_signing_requirement,
+    _xpc_error_termination_imminent,
+};
 use crate::lock;
 use crate::message;
 use crate::object::{Lent, Object, Ref, Weak};
@@ -48,6 +51,7 @@ struct State {
     suspensions: Vec<portable::Suspension>,
     /// An anonymous listener.
     listener: Listening,
+    requirement: Option<portable::PeerRequirement>,
 }
 
 #[derive(Default)]
@@ -137,6 +141,7 @@ fn active(object: Lent, function: &str) -> Option<portable::Connection> {
 fn error(error: &Error, connection: &Object) -> &'static Object {
     match error {
         Error::Interrupted => &_xpc_error_connection_interrupted,
+        Error::PeerRejected(_) => &_xpc_error_peer_code_signing_requirement,
         Error::Invalid(reason) => {
             if let Value::Connection(connection) = connection.value() {
                 lock(&connection.shared.reason).get_or_insert_with(|| reason.clone());
@@ -204,6 +209,17 @@ pub unsafe extern "C" fn xpc_connection_set_target_queue(object: Lent, queue: *c
     }
 }
 
+/// Gives an inactive connection or listener its requirement.
+pub fn require_peer(object: Lent, requirement: portable::PeerRequirement, function: &str) {
+    let mut state = lock(&shared(object, function).state);
+    if state.inactive.is_none() && !matches!(state.listener, Listening::Inactive) {
+        misuse!("{function} is called after xpc_connection_activate");
+    }
+    if state.requirement.replace(requirement).is_some() {
+        misuse!("a connection is given a second requirement");
+    }
+}
+
 /// `void xpc_connection_activate(xpc_connection_t)`
 #[unsafe(no_mangle)]
 pub extern "C" fn xpc_connection_activate(object: Lent) {
@@ -213,7 +229,7 @@ pub extern "C" fn xpc_connection_activate(object: Lent) {
         let Some(handler) = lock(&shared.handler).take() else { misuse!("a listener is activated without a handler") };
         let handler = Arc::new(handler);
         let accept = handler.clone();
-        let listener = portable::Listener::anonymous(move |peer| {
+        let listener = portable::Listener::requiring(state.requirement.take(), move |peer| {
             let connection = accepted(peer);
             accept.call(connection.lend());
             handled(&connection);
@@ -221,7 +237,10 @@ pub extern "C" fn xpc_connection_activate(object: Lent) {
         state.listener = Listening::Active(listener, handler);
         return;
     }
-    let Some(inactive) = state.inactive.take() else { return };
+    let Some(mut inactive) = state.inactive.take() else { return };
+    if let Some(requirement) = &state.requirement {
+        inactive.require_peer(requirement);
+    }
     let Some(handler) = lock(&shared.handler).take() else { misuse!("a connection is activated without a handler") };
     // The runtime keeps a peer until it ends; another connection is its makers'.
     let keep = shared.accepted.then(|| object.retained());
@@ -234,6 +253,7 @@ pub extern "C" fn xpc_connection_activate(object: Lent) {
         let event = match event {
             Event::Message(message) => message::received(message, connection),
             Event::Interrupted => Ref::constant(&_xpc_error_connection_interrupted),
+            Event::PeerRejected(_) => Ref::constant(&_xpc_error_peer_code_signing_requirement),
             Event::TerminationImminent => Ref::constant(&_xpc_error_termination_imminent),
             Event::Invalid(reason) => {
                 *lock(&shared.reason) = Some(reason);

@@ -29,6 +29,9 @@ pub static _xpc_error_connection_interrupted: Object = error(c"Connection interr
 /// `XPC_ERROR_CONNECTION_INVALID`
 #[unsafe(no_mangle)]
 pub static _xpc_error_connection_invalid: Object = error(c"Connection invalid");
+/// `XPC_ERROR_PEER_CODE_SIGNING_REQUIREMENT`
+#[unsafe(no_mangle)]
+pub static _xpc_error_peer_code_signing_requirement: Object = error(c"Peer does not meet code signing requirement");
 /// `XPC_ERROR_TERMINATION_IMMINENT`
 #[unsafe(no_mangle)]
 pub static _xpc_error_termination_imminent: Object = error(c"Process termination imminent");

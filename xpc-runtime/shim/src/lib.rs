@@ -23,6 +23,7 @@ mod message;
 mod object;
 mod pool;
 mod queue;
+mod requirement;
 mod rich_error;
 mod session;
 mod system;

@@ -4,14 +4,17 @@
 //! |---|---|
 //! | `Inactive` | `service(&str) -> Self` always succeeds; `credentials(&self) -> Option<_>` with `pid`, `euid`, `egid`, known for accepted peers; `activate(self, Handler) -> Connection`. Dropped inactive, it is legal, and an accepted one rejects its client |
 //! | `Handler` | `Box<dyn FnMut(&Connection, Event) + Send>`; called for one event at a time. Its panics end the process |
-//! | `Event` | `Message(Message)`, `Interrupted` (connections made by name only), `TerminationImminent` (accepted ones only), `Invalid(Arc<str>)` once and last; the handler is dropped after it |
-//! | `Connection` | `Clone` of one reference, `Send + Sync`; `send`, `send_with_reply`, `send_with_reply_blocking(&Dictionary, Option<Duration>)`, `cancel`, `credentials`, `name`. The last clone of a named one ends it after what was queued has left; an accepted one keeps itself alive |
+//! | `Event` | `Message(Message)`, `Interrupted` (connections made by name only), `PeerRejected(Arc<str>)`, `TerminationImminent` (accepted ones only), `Invalid(Arc<str>)` once and last; the handler is dropped after it |
+//! | `Connection` | `Clone` of one reference, `Send + Sync`; `send`, `send_with_reply`, `send_with_reply_blocking(&Dictionary, Option<Duration>)`, `cancel`, `credentials`, `name`, `invalidation_reason -> Option<Arc<str>>`. The last clone of a named one ends it after what was queued has left; an accepted one keeps itself alive |
 //! | `Inactive`, endpoints | `from_endpoint(&Endpoint) -> Self` always succeeds; never interrupted, invalid when the listener goes; otherwise as one made by name |
-//! | `Listener` | `anonymous(FnMut(Inactive) + Send + 'static) -> Self` listens at once; `endpoint(&self) -> Endpoint`; `cancel(&self)`, and its drop, end it and what it accepted |
+//! | `requirement`, `PeerRequirement` | a function for each requirement, which makes one or refuses to: what exists is valid, and can be compared. `Inactive::require_peer(&mut self, &PeerRequirement)`, the last one counts; `Message::require_sender(&self, &PeerRequirement)` |
+//! | `Listener` | `requiring(Option<PeerRequirement>, FnMut(Inactive) + Send + 'static) -> Self` listens at once; `endpoint(&self) -> Endpoint`; `cancel(&self)`, and its drop, end it and what it accepted |
+//! | `Listener`, names | `mach_service(&str, Option<PeerRequirement>, FnMut(Inactive) + Send + 'static, FnOnce(Arc<str>) + Send + 'static) -> Self`; the last is called once where it cannot begin or was cancelled, never inside another call. `Inactive::mach_service(&str)`: as `service`, for what `Listener::mach_service` serves |
+//! | `dispatch_main` | `fn() -> !`, on the main thread |
 //! | `Inactive`, flow | `set_budget(&mut self, Budget)`; a backend without limits ignores it |
 //! | `Connection`, flow | `send_blocking`, `send_ready -> SendReady`, a `Future<Output = Result<(), _>>`; `send_barrier(FnOnce() + Send)`, which runs in any case; `suspend -> Suspension`, whose drop resumes and which is a clone of the connection; `set_context(Arc<dyn Any + Send + Sync>)`, `context`, dropped with the last clone |
 //! | `Queue` | `serial(&str) -> Self`, `label`; `Clone` of one reference. `Inactive::set_target_queue(&mut self, &Queue)`: one handler at a time of all connections of a queue, and a blocking request in one, on any of them, is an error |
-//! | `Session` | `activate(&str, Box<dyn FnMut(&Session, SessionEvent) + Send>) -> Result<Self, _>`; `Clone` of one reference, `Send + Sync`; `send`, `send_with_reply -> ReplyFuture`, `send_with_reply_blocking`, `cancel`, `name`. `SessionEvent`: `Message(Message)`, `Cancelled(Arc<str>)` once and last. No event and no error of a session's is an interruption, but for a request that was dropped |
+//! | `Session` | `activate(&str, SessionSettings, Box<dyn FnMut(&Session, SessionEvent) + Send>) -> Result<Self, _>`; `Clone` of one reference, `Send + Sync`; `send`, `send_with_reply -> ReplyFuture`, `send_with_reply_blocking`, `cancel`, `name`. `SessionEvent`: `Message(Message)`, `Cancelled(Arc<str>)` once and last. `SessionSettings`, `Default`: `is_mach_service`, `budget`, `queue: Option<Queue>`, `requirement: Option<PeerRequirement>`. No event and no error of a session's is an interruption, but for a request that was dropped |
 //! | `ReplyFuture` | `Future<Output = Result<Message, _>>`, `Unpin + Send`; the request has left the caller before it is first polled; keeps the connection alive |
 //! | `Message` | `dictionary(&self) -> &Dictionary`; `reply(&self) -> Option<Reply>` gives the right to reply once, to whoever asks first. Dropped with that right in it, it interrupts the requester |
 //! | `Reply` | `send(self, &Dictionary)`; dropped unsent, it interrupts the requester |
@@ -32,8 +35,8 @@ mod chosen;
 
 pub use chosen::Budget;
 pub(crate) use chosen::{
-    Connection, Event, Inactive, Listener, Message, Queue, Reply, ReplyFuture, SendReady, Session, SessionEvent,
-    Suspension, Transaction, run_service, testing,
+    Connection, Event, Inactive, Listener, Message, PeerRequirement, Queue, Reply, ReplyFuture, SendReady, Session,
+    SessionEvent, SessionSettings, Suspension, Transaction, dispatch_main, requirement, run_service, testing,
 };
 
 const _: () = {
@@ -45,6 +48,8 @@ const _: () = {
     send::<Inactive>();
     send::<Listener>();
     sync::<Listener>();
+    send::<PeerRequirement>();
+    sync::<PeerRequirement>();
     send::<Message>();
     sync::<Message>();
     send::<Reply>();

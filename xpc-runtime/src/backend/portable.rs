@@ -6,8 +6,8 @@ use std::time::Duration;
 use xpc_object::Dictionary;
 pub use xpc_portable::Budget;
 pub(crate) use xpc_portable::{
-    Connection, Event, Inactive, Listener, Message, Queue, Reply, ReplyFuture, SendReady, Suspension, Transaction,
-    run_service,
+    Connection, Event, Inactive, Listener, Message, PeerRequirement, Queue, Reply, ReplyFuture, SendReady, Suspension,
+    Transaction, dispatch_main, run_service,
 };
 
 use crate::Error;
@@ -21,6 +21,8 @@ impl From<xpc_portable::Error> for Error {
             xpc_portable::Error::TimedOut => Self::TimedOut,
             xpc_portable::Error::Encode(error) => Self::Encode(error),
             xpc_portable::Error::Invalid(reason) => Self::Invalid(reason),
+            xpc_portable::Error::PeerRejected(reason) => Self::PeerRejected(reason),
+            xpc_portable::Error::InvalidRequirement(reason) => Self::InvalidRequirement(reason),
             other => Self::Invalid(other.to_string().into()),
         }
     }
@@ -31,6 +33,14 @@ pub(crate) enum SessionEvent {
     Cancelled(Arc<str>),
 }
 
+#[derive(Default)]
+pub(crate) struct SessionSettings {
+    pub is_mach_service: bool,
+    pub budget: Budget,
+    pub queue: Option<Queue>,
+    pub requirement: Option<PeerRequirement>,
+}
+
 type SessionHandler = Box<dyn FnMut(&Session, SessionEvent) + Send>;
 
 /// A connection that no disconnection leaves alive.
@@ -38,12 +48,25 @@ type SessionHandler = Box<dyn FnMut(&Session, SessionEvent) + Send>;
 pub(crate) struct Session(Connection);
 
 impl Session {
-    pub(crate) fn activate(name: &str, mut handler: SessionHandler) -> Result<Self, xpc_portable::Error> {
-        Ok(Self(Inactive::session(name).activate(Box::new(move |connection, event| {
+    pub(crate) fn activate(
+        name: &str,
+        settings: SessionSettings,
+        mut handler: SessionHandler,
+    ) -> Result<Self, xpc_portable::Error> {
+        let mut inactive =
+            if settings.is_mach_service { Inactive::mach_session(name) } else { Inactive::session(name) };
+        inactive.set_budget(settings.budget);
+        if let Some(queue) = &settings.queue {
+            inactive.set_target_queue(queue);
+        }
+        if let Some(requirement) = &settings.requirement {
+            inactive.require_peer(requirement);
+        }
+        Ok(Self(inactive.activate(Box::new(move |connection, event| {
             let event = match event {
                 Event::Message(message) => SessionEvent::Message(message),
                 Event::Invalid(reason) => SessionEvent::Cancelled(reason),
-                Event::Interrupted | Event::TerminationImminent => return,
+                Event::Interrupted | Event::TerminationImminent | Event::PeerRejected(_) => return,
             };
             handler(&Self(connection.clone()), event);
         }))))
@@ -71,6 +94,56 @@ impl Session {
 
     pub(crate) fn name(&self) -> &str {
         self.0.name().expect("it was made with one")
+    }
+}
+
+/// Nothing here has a signature; what Linux can say of a peer is the crate's own.
+pub(crate) mod requirement {
+    use std::path::Path;
+
+    use xpc_object::Dictionary;
+
+    use super::PeerRequirement;
+    use crate::{EntitlementValue, Error};
+
+    const UNSUPPORTED: Error = Error::Unsupported(
+        "programs have no code signatures here that could be compared: use `same_user`, `same_bundle` or `executable` off Apple platforms",
+    );
+
+    pub(crate) fn code_signing(_requirement: &str) -> Result<PeerRequirement, Error> {
+        Err(UNSUPPORTED)
+    }
+
+    pub(crate) fn entitlement(_name: &str) -> Result<PeerRequirement, Error> {
+        Err(UNSUPPORTED)
+    }
+
+    pub(crate) fn entitlement_value(_name: &str, _value: &EntitlementValue) -> Result<PeerRequirement, Error> {
+        Err(UNSUPPORTED)
+    }
+
+    pub(crate) fn team_identity(_identifier: Option<&str>) -> Result<PeerRequirement, Error> {
+        Err(UNSUPPORTED)
+    }
+
+    pub(crate) fn platform_identity(_identifier: Option<&str>) -> Result<PeerRequirement, Error> {
+        Err(UNSUPPORTED)
+    }
+
+    pub(crate) fn lightweight(_requirement: &Dictionary) -> Result<PeerRequirement, Error> {
+        Err(UNSUPPORTED)
+    }
+
+    pub(crate) fn same_user() -> Result<PeerRequirement, Error> {
+        Ok(PeerRequirement::same_user())
+    }
+
+    pub(crate) fn same_bundle() -> Result<PeerRequirement, Error> {
+        Ok(PeerRequirement::same_bundle()?)
+    }
+
+    pub(crate) fn executable(path: &Path) -> Result<PeerRequirement, Error> {
+        Ok(PeerRequirement::executable(path)?)
     }
 }
 

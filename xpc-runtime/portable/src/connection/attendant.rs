@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rustix::event::epoll::EventFlags;
@@ -10,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use super::core::{Core, Link, Phase, Writer};
+use super::core::{Core, Link, Named, Origin, Phase, Place, Writer};
 use super::end::Outcome;
 use super::reader::Batch;
 use super::suspension::Held;
@@ -213,7 +214,11 @@ impl Core {
     fn sort(self: &Arc<Self>, link: &Arc<Link>, batch: Batch) {
         let faults = self.faults.get();
         let mut filled = Vec::new();
+        let mut unheard = Vec::new();
         let mut refused = None;
+        // A connection that was accepted has had its peer compared.
+        let greeted = batch.frames.iter().any(|frame| matches!(frame, Frame::Hello));
+        let unfit = if greeted { self.check_peer(batch.credentials).err() } else { None };
         let mut state = lock(&self.state);
         // A link that was cancelled meanwhile has nothing more to say.
         if state.link.as_ref().is_none_or(|current| current.token != link.token) {
@@ -227,27 +232,56 @@ impl Core {
                 state.owed = state.owed.saturating_sub(1);
             }
             match frame {
-                Frame::Hello => state.credentials = batch.credentials,
+                Frame::Hello => {
+                    state.credentials = batch.credentials;
+                    if let Some(reason) = &unfit {
+                        state.rejected = Some(reason.clone());
+                        if !matches!(self.origin, Origin::Named(Named { is_session: true, .. })) {
+                            state.inbox.push_back(Event::PeerRejected(reason.clone()));
+                        }
+                    }
+                    if let Origin::Named(Named { place: Place::User(reached), .. }) = &self.origin {
+                        reached.store(true, Ordering::Relaxed);
+                    }
+                }
                 Frame::Refused(reason) => refused = Some(reason),
-                Frame::Message(message) => state.inbox.push_back(Event::Message(Message::new(message, None))),
+                Frame::Message(_) if state.rejected.is_some() => {}
+                Frame::Message(message) => {
+                    let sender = state.credentials;
+                    state.inbox.push_back(Event::Message(Message::new(message, None, sender)));
+                }
                 Frame::Request(number, message) => {
                     let reply = Reply::new(self.clone(), link.token, number);
-                    state.inbox.push_back(Event::Message(Message::new(message, Some(reply))));
+                    let sender = state.credentials;
+                    let message = Message::new(message, Some(reply), sender);
+                    match state.rejected {
+                        Some(_) => unheard.push(message),
+                        None => state.inbox.push_back(Event::Message(message)),
+                    }
                 }
                 Frame::Reply(number, _) if faults.is_some_and(Faults::drops_this_reply) => {
                     filled.extend(state.pending.remove(&number).map(|slot| (slot, Err(Error::Interrupted))))
                 }
                 Frame::Reply(number, message) => {
-                    filled.extend(state.pending.remove(&number).map(|slot| (slot, Ok(Message::new(message, None)))))
+                    let result = match &state.rejected {
+                        Some(reason) => Err(Error::PeerRejected(reason.clone())),
+                        None => Ok(Message::new(message, None, state.credentials)),
+                    };
+                    filled.extend(state.pending.remove(&number).map(|slot| (slot, result)));
                 }
                 Frame::NoReply(number) => {
                     filled.extend(state.pending.remove(&number).map(|slot| (slot, Err(Error::Interrupted))))
                 }
             }
         }
-        match refused {
-            Some(reason) => self.end_locked(state, Outcome::Refused(reason)),
-            None if batch.ended => self.end_locked(state, Outcome::Disconnected),
+        let outcome = match (refused, unfit, &self.origin) {
+            (Some(reason), ..) => Some(Outcome::Refused(reason)),
+            // Another connection goes on: its service may be the right one the next time.
+            (None, Some(reason), Origin::Named(Named { is_session: true, .. })) => Some(Outcome::Rejected(reason)),
+            (None, ..) => batch.ended.then_some(Outcome::Disconnected),
+        };
+        match outcome {
+            Some(outcome) => self.end_locked(state, outcome),
             None => drop(state),
         }
         // Waking runs an executor's code. If it panicked, this connection would never be attended again.
@@ -256,6 +290,8 @@ impl Core {
             slot.fill(result);
         }
         std::mem::forget(guard);
+        // Their senders are told that they were dropped: not under the lock.
+        drop(unheard);
     }
 
     fn dispatch(self: &Arc<Self>, connection: Option<Connection>, event: Event) {

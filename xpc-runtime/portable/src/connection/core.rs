@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Poll, Waker};
 use std::time::Instant;
@@ -27,7 +28,7 @@ use crate::frame::{self, HELLO, Kind, Outgoing};
 use crate::reactor::{Job, Source, reactor};
 use crate::slot::{self, Slot};
 use crate::testing::Faults;
-use crate::{Error, bootstrap, bundle, endpoint, lock, socket};
+use crate::{Error, PeerRequirement, bootstrap, bundle, endpoint, lock, mach, socket};
 
 pub(super) const LISTENER_GONE: &str = "the endpoint's listener is gone";
 
@@ -38,18 +39,33 @@ pub(crate) struct Core {
     pub(super) handler: Mutex<Option<Handler>>,
     /// With whose handlers this one's takes turns; set before the activation.
     pub(super) queue: OnceLock<Queue>,
+    /// Who the other side has to be, by its listener's requirement and its own; set before the activation.
+    pub(super) requirements: OnceLock<[Option<PeerRequirement>; 2]>,
     /// What a test of the user's does to this connection.
     pub(super) faults: OnceLock<Faults>,
 }
 
 /// How a connection came to be.
 pub(super) enum Origin {
-    /// To the service of this name. It survives interruptions.
-    Named(Arc<str>),
-    /// As above, but every disconnection is its end.
-    Session(Arc<str>),
+    Named(Named),
     Endpoint(Endpoint),
     Accepted,
+}
+
+/// To whom a connection that was made by name leads.
+pub(super) struct Named {
+    pub name: Arc<str>,
+    pub place: Place,
+    /// Every disconnection is its end. Otherwise it survives them.
+    pub is_session: bool,
+}
+
+/// Who knows the name.
+pub(super) enum Place {
+    /// The bundle of the app.
+    Bundle,
+    /// Whatever process of the same user serves it; it was reached before.
+    User(AtomicBool),
 }
 
 pub(super) struct State {
@@ -75,6 +91,8 @@ pub(super) struct State {
     pub(super) owed: usize,
     last_number: u64,
     pub(super) credentials: Option<Credentials>,
+    /// Why the peer of the current link is not heard.
+    pub(super) rejected: Option<Arc<str>>,
     pub(super) handle: WeakConnection,
     /// An accepted connection keeps itself alive until it ends.
     pub(super) keep: Option<Connection>,
@@ -125,18 +143,20 @@ impl Core {
                 owed: 0,
                 last_number: 0,
                 credentials,
+                rejected: None,
                 handle: WeakConnection::default(),
                 keep: None,
             }),
             reader: Mutex::new(reader),
             handler: Mutex::new(None),
             queue: OnceLock::new(),
+            requirements: OnceLock::new(),
             faults: OnceLock::new(),
         })
     }
 
-    pub(super) fn named(name: Arc<str>, is_session: bool) -> Arc<Self> {
-        let origin = if is_session { Origin::Session(name) } else { Origin::Named(name) };
+    pub(super) fn named(name: &str, place: Place, is_session: bool) -> Arc<Self> {
+        let origin = Origin::Named(Named { name: name.into(), place, is_session });
         Self::new(origin, None, Reader::default(), None)
     }
 
@@ -160,12 +180,12 @@ impl Core {
         // A peer that is gone already is found out when its socket is read.
         let _ = socket::send(&socket, &frame::control(Kind::Hello, 0, &HELLO));
         let link = Arc::new(Link { socket, token: reactor().new_token() });
-        Some(Inactive::accepted(Self::new(Origin::Accepted, Some(link), Reader::greeted(), Some(credentials))))
+        Some(Inactive::new(Self::new(Origin::Accepted, Some(link), Reader::greeted(), Some(credentials))))
     }
 
     pub(super) fn name(&self) -> Option<&str> {
         match &self.origin {
-            Origin::Named(name) | Origin::Session(name) => Some(name),
+            Origin::Named(named) => Some(&named.name),
             Origin::Endpoint(_) | Origin::Accepted => None,
         }
     }
@@ -202,8 +222,27 @@ impl Core {
         lock(&self.state).credentials
     }
 
+    /// Whether a peer may be heard; if not, why.
+    pub(super) fn check_peer(&self, peer: Option<Credentials>) -> Result<(), Arc<str>> {
+        let requirements = self.requirements.get().map_or(&[][..], |requirements| requirements);
+        requirements.iter().flatten().try_for_each(|requirement| requirement.check(peer))
+    }
+
+    pub(super) fn invalidation_reason(&self) -> Option<Arc<str>> {
+        match &lock(&self.state).phase {
+            Phase::Invalid(reason) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
     pub(super) fn activate(self: &Arc<Self>, connection: &Connection, handler: Handler) {
         *lock(&self.handler) = Some(handler);
+        let rejected = if matches!(self.origin, Origin::Accepted) {
+            self.check_peer(self.credentials()).err()
+        } else {
+            // Nobody is there yet.
+            None
+        };
         let mut state = lock(&self.state);
         state.handle = connection.downgrade();
         let inactive = matches!(state.phase, Phase::Inactive);
@@ -214,8 +253,12 @@ impl Core {
             return self.end_locked(state, Outcome::Refused(LISTENER_GONE.into()));
         }
         match &self.origin {
-            Origin::Named(name) | Origin::Session(name) => {
-                if let Err(reason) = bundle::find(name) {
+            Origin::Named(named) => {
+                let found = match named.place {
+                    Place::Bundle => bundle::find(&named.name).map(|_| ()),
+                    Place::User(_) => mach::find(&named.name),
+                };
+                if let Err(reason) = found {
                     self.end_locked(state, Outcome::Refused(reason));
                 }
             }
@@ -231,10 +274,16 @@ impl Core {
             },
             Origin::Accepted => {
                 state.keep = Some(connection.clone());
+                if let Some(reason) = rejected {
+                    state.rejected = Some(reason.clone());
+                    state.inbox.push_back(Event::PeerRejected(reason));
+                }
                 let link = state.link.clone().expect("accepted with a socket");
                 state.armed = EventFlags::IN;
                 if reactor().add(link.token, &link.socket, Source::Connection(self.clone()), EventFlags::IN).is_err() {
                     self.end_locked(state, Outcome::Disconnected);
+                } else {
+                    self.kick(&state);
                 }
                 reactor().start();
             }
@@ -337,10 +386,17 @@ impl Core {
         self: &'a Arc<Self>,
         mut state: MutexGuard<'a, State>,
     ) -> Result<MutexGuard<'a, State>, Error> {
-        if let (Phase::Active, Origin::Named(name) | Origin::Session(name), None) =
+        if let (Phase::Active, Origin::Named(Named { name, place, .. }), None) =
             (&state.phase, &self.origin, &state.link)
         {
-            match self.dial(|theirs| bootstrap::connect(name, theirs)) {
+            let dialled = self.dial(|theirs| match place {
+                Place::Bundle => bootstrap::connect(name, theirs),
+                Place::User(reached) => {
+                    mach::connect(name, theirs, reached.load(Ordering::Relaxed));
+                    Ok(())
+                }
+            });
+            match dialled {
                 Ok(link) => (state.link, state.armed) = (Some(link), EventFlags::IN),
                 Err(error) => {
                     // To the user this is final: what is true now must stay true.

@@ -19,6 +19,8 @@ pub(crate) enum Outcome {
     Disconnected,
     /// The launcher has no such service.
     Refused(Arc<str>),
+    /// The peer of a session does not meet its requirement.
+    Rejected(Arc<str>),
     /// This side cancelled.
     Cancelled,
 }
@@ -50,17 +52,16 @@ impl Core {
         let closing = matches!(state.phase, Phase::Closing);
         let cancelled = matches!(outcome, Outcome::Cancelled);
         let (error, event) = match outcome {
-            Outcome::Disconnected if matches!(self.origin, Origin::Session(_)) => {
-                invalid("the service ended, or ended the session".into())
-            }
-            Outcome::Disconnected if matches!(self.origin, Origin::Named(_)) => {
-                (Error::Interrupted, Event::Interrupted)
-            }
-            Outcome::Disconnected => invalid("the peer ended the connection".into()),
+            Outcome::Disconnected => match &self.origin {
+                Origin::Named(named) if named.is_session => invalid("the service ended, or ended the session".into()),
+                Origin::Named(_) => (Error::Interrupted, Event::Interrupted),
+                Origin::Endpoint(_) | Origin::Accepted => invalid("the peer ended the connection".into()),
+            },
             Outcome::Refused(reason) => invalid(reason),
+            Outcome::Rejected(reason) => (Error::PeerRejected(reason.clone()), Event::Invalid(reason)),
             Outcome::Cancelled => invalid("the connection was cancelled".into()),
         };
-        if let Error::Invalid(reason) = &error {
+        if let Error::Invalid(reason) | Error::PeerRejected(reason) = &error {
             state.phase = Phase::Invalid(reason.clone());
         }
         // What was received before the end is still delivered, except after this side's own cancel or drop.
@@ -83,7 +84,7 @@ impl Core {
         }
         // Messages reply when they are dropped, and sources hold this connection: not under the lock.
         drop((discarded, unlinked));
-        if !matches!(error, Error::Invalid(_)) {
+        if matches!(error, Error::Interrupted) {
             // The next link starts with an empty buffer. The attendant is this thread, or there is none.
             *lock(&self.reader) = Reader::default();
         }
@@ -98,6 +99,7 @@ impl Core {
             state.writer = Writer::Idle;
         }
         state.credentials = None;
+        state.rejected = None;
         let link = state.link.take()?;
         state.armed = EventFlags::empty();
         let held = state.held.extract_if(.., |held| matches!(held, Held::Batch(..))).collect();

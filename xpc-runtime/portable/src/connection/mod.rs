@@ -12,6 +12,7 @@ mod tests;
 
 use std::any::Any;
 use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use xpc_object::{Dictionary, Endpoint};
 
 pub(crate) use self::attendant::AbortOnPanic;
 pub(crate) use self::core::Core;
-use self::core::Patience;
+use self::core::{Patience, Place};
 use self::end::Outcome;
 pub use self::outbox::Budget;
 pub use self::queue::Queue;
@@ -28,7 +29,7 @@ pub use self::suspension::Suspension;
 use crate::frame::{self, Kind};
 use crate::slot::{ReplyFuture, Slot};
 use crate::testing::Faults;
-use crate::{Credentials, Error, Message, lock};
+use crate::{Credentials, Error, Message, PeerRequirement, lock};
 
 /// What a connection's handler is told.
 pub enum Event {
@@ -38,6 +39,8 @@ pub enum Event {
     Interrupted,
     /// The process was told to end, and does so when its last transaction ends. Only accepted connections see this.
     TerminationImminent,
+    /// The other side does not meet the connection's requirement, the text says why: its messages are dropped.
+    PeerRejected(Arc<str>),
     /// The connection is over for good, and this was its last event; the text says why.
     Invalid(Arc<str>),
 }
@@ -49,33 +52,52 @@ pub type Handler = Box<dyn FnMut(&Connection, Event) + Send>;
 pub struct Inactive {
     core: Option<Arc<Core>>,
     queue: Option<Queue>,
+    /// Its listener's, and its own.
+    requirements: [Option<PeerRequirement>; 2],
 }
 
 impl Inactive {
     /// A connection to the service of this name in the app's bundle. Always succeeds: an unknown name makes the
     /// connection invalid after [`activate`](Self::activate).
     pub fn service(name: &str) -> Self {
-        Self { core: Some(Core::named(name.into(), false)), queue: None }
+        Self::new(Core::named(name, Place::Bundle, false))
     }
 
     /// The same, but every disconnection ends it for good: nothing launches the service a second time, and the handler
     /// is never told of an interruption.
     pub fn session(name: &str) -> Self {
-        Self { core: Some(Core::named(name.into(), true)), queue: None }
+        Self::new(Core::named(name, Place::Bundle, true))
+    }
+
+    /// A connection to whatever process of the same user [listens](crate::Listener::mach_service) under this name.
+    /// Always succeeds: where none does, the connection is invalid after [`activate`](Self::activate). A process that
+    /// was reached may go and come back; meanwhile every message is an interruption.
+    pub fn mach_service(name: &str) -> Self {
+        Self::new(Core::named(name, Place::User(AtomicBool::new(false)), false))
+    }
+
+    /// The same, but every disconnection ends it for good.
+    pub fn mach_session(name: &str) -> Self {
+        Self::new(Core::named(name, Place::User(AtomicBool::new(false)), true))
     }
 
     /// A connection to the listener of this endpoint. Always succeeds: where the listener is gone, the connection is
     /// invalid after [`activate`](Self::activate); it becomes invalid when the listener goes.
     pub fn from_endpoint(endpoint: &Endpoint) -> Self {
-        Self { core: Some(Core::by_endpoint(endpoint.clone())), queue: None }
+        Self::new(Core::by_endpoint(endpoint.clone()))
     }
 
     pub(crate) fn downgrade(&self) -> Option<Weak<Core>> {
         self.core.as_ref().map(Arc::downgrade)
     }
 
-    pub(crate) fn accepted(core: Arc<Core>) -> Self {
-        Self { core: Some(core), queue: None }
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core: Some(core), queue: None, requirements: [None, None] }
+    }
+
+    /// The listener's requirement, beside that which the connection may get.
+    pub(crate) fn inherit(&mut self, requirement: Option<PeerRequirement>) {
+        self.requirements[0] = requirement;
     }
 
     /// Who is at the other end; known for accepted connections.
@@ -95,11 +117,20 @@ impl Inactive {
         self.queue = Some(queue.clone());
     }
 
+    /// Has everything dropped that comes from a peer who does not meet this, in place of the requirement before. A
+    /// session ends when such a peer answers.
+    pub fn require_peer(&mut self, requirement: &PeerRequirement) {
+        self.requirements[1] = Some(requirement.clone());
+    }
+
     /// Starts the connection. An accepted one lives until either side ends it; another one lives as long as its clones.
     pub fn activate(mut self, handler: Handler) -> Connection {
         let core = self.core.take().expect("only `activate` takes it, and consumes self");
         if let Some(queue) = self.queue.take() {
             let _ = core.queue.set(queue);
+        }
+        if self.requirements.iter().any(Option::is_some) {
+            let _ = core.requirements.set(std::mem::take(&mut self.requirements));
         }
         let connection = Connection(Arc::new(Handle { core, context: Mutex::default() }));
         connection.0.core.activate(&connection, handler);
@@ -228,6 +259,11 @@ impl Connection {
     /// Who is at the other end; for a connection made by name, known from the first exchange on.
     pub fn credentials(&self) -> Option<Credentials> {
         self.0.core.credentials()
+    }
+
+    /// Why it is over, once it is.
+    pub fn invalidation_reason(&self) -> Option<Arc<str>> {
+        self.0.core.invalidation_reason()
     }
 
     /// The name the connection was made with.

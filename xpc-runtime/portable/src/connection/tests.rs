@@ -9,8 +9,9 @@ use xpc_object::{Array, Dictionary, Fd, SharedMemory};
 
 use super::{Connection, Core, Event};
 use crate::frame::{self, Frame, HELLO, HELLO_BYTES, Kind};
-use crate::{Credentials, Error, Message, socket};
+use crate::{Credentials, Error, Message, PeerRequirement, socket};
 
+mod requirement;
 mod semantics;
 
 /// Nothing here takes a second; whoever waits this long waits for ever.
@@ -27,10 +28,18 @@ fn hello() -> Vec<u8> {
 
 /// An accepted connection, its events, and the other end of its socket, on which the hellos have been exchanged.
 fn accepted() -> (Connection, Receiver<Event>, OwnedFd) {
+    accepted_if(None)
+}
+
+/// The same, where the peer has to meet a requirement.
+fn accepted_if(requirement: Option<&PeerRequirement>) -> (Connection, Receiver<Event>, OwnedFd) {
     let (peer, ours) = socket::connection_pair().unwrap();
     write(&peer, &hello());
     let (sender, events) = channel();
-    let inactive = Core::accept(ours).expect("a hello");
+    let mut inactive = Core::accept(ours).expect("a hello");
+    if let Some(requirement) = requirement {
+        inactive.require_peer(requirement);
+    }
     assert_eq!(
         inactive.credentials(),
         Some(Credentials {
@@ -70,7 +79,7 @@ fn message(events: &Receiver<Event>) -> Message {
         Event::Message(message) => message,
         Event::Interrupted => panic!("interrupted"),
         Event::TerminationImminent => panic!("termination imminent"),
-        Event::Invalid(reason) => panic!("{reason}"),
+        Event::PeerRejected(reason) | Event::Invalid(reason) => panic!("{reason}"),
     }
 }
 

@@ -13,10 +13,11 @@ use xpc_object::Endpoint;
 
 use super::{CONNECT, HAND_OVER, is_socket, local};
 use crate::connection::{Core, Inactive};
-use crate::lock;
+use crate::mach::{self, Port};
 use crate::reactor::{Job, Source, reactor};
 use crate::socket::{self, Packet};
 use crate::transaction::Transaction;
+use crate::{Credentials, PeerRequirement, lock};
 
 /// How much is done in one go before the thread looks at other things.
 const TURNS: usize = 64;
@@ -25,21 +26,42 @@ const PACKETS: usize = 8;
 /// How many rendezvous there can be at a time that come from one hand-over by this process: each costs a descriptor.
 pub(super) const MAX_HAND_OVERS: usize = 128;
 
-type Accept = Box<dyn FnMut(Inactive) + Send>;
+pub(crate) type Accept = Box<dyn FnMut(Inactive) + Send>;
+pub(crate) type Over = Box<dyn FnOnce(Arc<str>) + Send>;
 
-/// Takes connections from whoever has got its [`endpoint`](Self::endpoint). It ends when it is dropped.
+/// Takes connections from whoever has got its [`endpoint`](Self::endpoint), or knows its name. It ends when it is
+/// dropped.
 pub struct Listener(pub(super) Arc<Listening>);
 
 impl Listener {
     /// Starts listening. `accept` is called once for each connection, one at a time; a connection that it does not
     /// activate is rejected. A panic in it aborts the process.
     pub fn anonymous(accept: impl FnMut(Inactive) + Send + 'static) -> Self {
-        Self(Arc::new(Listening {
-            // By chance, so that listeners of different processes have different ones.
-            id: RandomState::new().hash_one(reactor().new_token()),
-            state: Mutex::default(),
-            accept: Mutex::new(Some(Box::new(accept))),
-        }))
+        Self::requiring(None, accept)
+    }
+
+    /// The same; what comes from peers that do not meet the requirement is dropped.
+    pub fn requiring(requirement: Option<PeerRequirement>, accept: impl FnMut(Inactive) + Send + 'static) -> Self {
+        Self(Arc::new(Listening::new(requirement, Box::new(accept), None)))
+    }
+
+    /// Starts listening under this name, for other processes of the same user, which reach it by
+    /// [`Inactive::mach_service`]. `accept` is as in [`requiring`](Self::requiring). `over` is called once when the
+    /// listener was cancelled, or could not begin; the text says why.
+    ///
+    /// From now on SIGTERM ends the process as it does a service, unless the program handles it: its peers are told,
+    /// and its last transaction is its end.
+    pub fn mach_service(
+        name: &str,
+        requirement: Option<PeerRequirement>,
+        accept: impl FnMut(Inactive) + Send + 'static,
+        over: impl FnOnce(Arc<str>) + Send + 'static,
+    ) -> Self {
+        let listening = Arc::new(Listening::new(requirement, Box::new(accept), Some(Box::new(over))));
+        if let Err(reason) = Port::open(name, &listening) {
+            listening.end(Some(reason));
+        }
+        Self(listening)
     }
 
     /// The way to this listener.
@@ -49,18 +71,19 @@ impl Listener {
 
     /// Ends it, and the connections that it accepted.
     pub fn cancel(&self) {
-        self.0.end();
+        self.0.end(Some("the listener was cancelled".into()));
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.0.end();
+        self.0.end(None);
     }
 }
 
-pub(super) struct Listening {
+pub(crate) struct Listening {
     id: u64,
+    requirement: Option<PeerRequirement>,
     pub(super) state: Mutex<State>,
     /// Used by the thread that attends only.
     accept: Mutex<Option<Accept>>,
@@ -76,6 +99,10 @@ pub(super) struct State {
     peers: Vec<Weak<Core>>,
     /// How many peers there may be before those that are gone are forgotten.
     peers_before_sweep: usize,
+    /// Where it is found by name.
+    port: Option<Arc<Port>>,
+    /// Who is to be told of the end of one with a name.
+    over: Option<Over>,
 }
 
 /// The listener's end of one way to it.
@@ -83,8 +110,16 @@ pub(crate) struct Rendezvous {
     token: u64,
     socket: OwnedFd,
     listening: Arc<Listening>,
-    /// Shared by all that come from one hand-over by this process.
-    lineage: Arc<()>,
+    way: Way,
+}
+
+/// How a rendezvous came to be.
+#[derive(Clone)]
+pub(crate) enum Way {
+    /// By a hand-over of the endpoint; shared by all that come from one hand-over by this process.
+    HandedOver(Arc<()>),
+    /// Its holder knows the listener's name. Only processes of this user may.
+    ByName,
 }
 
 pub(super) enum Arrival {
@@ -120,14 +155,37 @@ impl Rendezvous {
 }
 
 impl Listening {
+    pub(crate) fn new(requirement: Option<PeerRequirement>, accept: Accept, over: Option<Over>) -> Self {
+        Self {
+            requirement,
+            // By chance, so that listeners of different processes have different ones.
+            id: RandomState::new().hash_one(reactor().new_token()),
+            state: Mutex::new(State { over, ..State::default() }),
+            accept: Mutex::new(Some(accept)),
+        }
+    }
+
     pub(super) fn id(&self) -> u64 {
         self.id
     }
 
+    /// From now on it is found by name, until it ends.
+    pub(crate) fn found_at(&self, port: Arc<Port>) {
+        lock(&self.state).port = Some(port);
+    }
+
+    /// Does this unless the listener has ended, and before it can.
+    pub(crate) fn unless_ended(&self, act: impl FnOnce()) {
+        let state = lock(&self.state);
+        if !state.ended {
+            act();
+        }
+    }
+
     /// Watches one more rendezvous.
-    pub(super) fn add(self: &Arc<Self>, socket: OwnedFd, lineage: Arc<()>) -> Result<(), Errno> {
+    pub(crate) fn add(self: &Arc<Self>, socket: OwnedFd, way: Way) -> Result<(), Errno> {
         let token = reactor().new_token();
-        let rendezvous = Arc::new(Rendezvous { token, socket, listening: self.clone(), lineage });
+        let rendezvous = Arc::new(Rendezvous { token, socket, listening: self.clone(), way });
         let mut state = lock(&self.state);
         if state.ended {
             return Err(Errno::PIPE);
@@ -167,7 +225,7 @@ impl Listening {
             match arrival {
                 None => break,
                 Some(Arrival::Connection(socket, transaction)) => {
-                    self.take_over(socket);
+                    self.take_over(socket, |_| true);
                     drop(transaction);
                 }
                 Some(Arrival::Readable(rendezvous)) => self.read(&rendezvous),
@@ -196,14 +254,14 @@ impl Listening {
             match socket::receive_packet(&rendezvous.socket) {
                 Ok(Packet::Received(bytes, Some(socket))) if bytes == CONNECT => {
                     if is_socket(&socket, SocketType::STREAM) {
-                        self.take_over(socket);
+                        self.take_over(socket, |peer| rendezvous.way.is_open_to(peer));
                     }
                 }
                 Ok(Packet::Received(bytes, Some(socket))) if bytes == HAND_OVER => {
-                    let lineage = rendezvous.lineage.clone();
-                    if Arc::strong_count(&lineage) <= MAX_HAND_OVERS && is_socket(&socket, SocketType::SEQPACKET) {
+                    let Way::HandedOver(lineage) = &rendezvous.way else { continue };
+                    if Arc::strong_count(lineage) < MAX_HAND_OVERS && is_socket(&socket, SocketType::SEQPACKET) {
                         // Where that fails the socket is closed, and its holder finds the way closed.
-                        let _ = self.add(socket, lineage);
+                        let _ = self.add(socket, rendezvous.way.clone());
                     }
                 }
                 // Nonsense, or no descriptor was free for what came: its sender finds it closed.
@@ -227,8 +285,12 @@ impl Listening {
         drop((removed, source));
     }
 
-    fn take_over(&self, socket: OwnedFd) {
-        let Some(peer) = Core::accept(socket) else { return };
+    fn take_over(&self, socket: OwnedFd, is_welcome: impl FnOnce(Option<Credentials>) -> bool) {
+        let Some(mut peer) = Core::accept(socket) else { return };
+        if !is_welcome(peer.credentials()) {
+            return;
+        }
+        peer.inherit(self.requirement.clone());
         let mut state = lock(&self.state);
         if state.ended {
             return drop(state);
@@ -244,16 +306,26 @@ impl Listening {
         }
     }
 
-    fn end(self: &Arc<Self>) {
+    /// Where there is a reason, who waits for the end of one with a name is told.
+    pub(crate) fn end(self: &Arc<Self>, reason: Option<Arc<str>>) {
         let mut state = lock(&self.state);
         state.ended = true;
+        let port = state.port.take();
+        let over = state.over.take();
         let rendezvous = std::mem::take(&mut state.rendezvous);
         let sources: Vec<_> =
             rendezvous.values().filter_map(|gone| reactor().remove(gone.token, &gone.socket)).collect();
         let arrivals = std::mem::take(&mut state.arrivals);
         let peers = std::mem::take(&mut state.peers);
         drop(state);
+        if let Some(port) = port {
+            port.close();
+        }
         drop((rendezvous, sources, arrivals));
+        if let (Some(over), Some(reason)) = (over, reason) {
+            // Never inside the call that begins or cancels.
+            reactor().submit(Job::Run(Box::new(move || over(reason))));
+        }
         for peer in peers.iter().filter_map(Weak::upgrade) {
             peer.end_with_listener();
         }
@@ -264,6 +336,15 @@ impl Listening {
     fn forget_accept(&self) {
         let accept = self.accept.try_lock().ok().and_then(|mut accept| accept.take());
         drop(accept);
+    }
+}
+
+impl Way {
+    fn is_open_to(&self, peer: Option<Credentials>) -> bool {
+        match self {
+            Self::HandedOver(_) => true,
+            Self::ByName => peer.is_some_and(|peer| mach::is_this_user(&peer)),
+        }
     }
 }
 

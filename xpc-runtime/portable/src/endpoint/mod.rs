@@ -16,13 +16,13 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use xpc_object::{Endpoint, EndpointHandle, Fd};
 
+use self::listener::Arrival;
 pub use self::listener::Listener;
-pub(crate) use self::listener::Rendezvous;
-use self::listener::{Arrival, Listening};
+pub(crate) use self::listener::{Listening, Rendezvous, Way};
 use crate::socket;
 
 /// Through a rendezvous, with one end of a connection, on which the hello was sent.
-const CONNECT: &[u8] = b"\x01";
+pub(crate) const CONNECT: &[u8] = b"\x01";
 /// Through a rendezvous, with the listener's end of another one.
 const HAND_OVER: &[u8] = b"\x02";
 
@@ -79,7 +79,7 @@ fn pass(endpoint: &Endpoint, what: &[u8], socket: OwnedFd) -> Result<(), Errno> 
     if let Some(Local { listening, .. }) = endpoint.handle() {
         let listening = listening.upgrade().ok_or(Errno::PIPE)?;
         return match what {
-            HAND_OVER => listening.add(socket, Arc::default()),
+            HAND_OVER => listening.add(socket, Way::HandedOver(Arc::default())),
             _ => listening.push(Arrival::connection(socket)),
         };
     }

@@ -40,7 +40,7 @@ fn answer(peer: Inactive, seen: Sender<Seen>) {
             }
         }
         Event::Invalid(_) => seen.send(Seen::Invalid).unwrap_or_default(),
-        Event::Interrupted | Event::TerminationImminent => panic!("not for this peer"),
+        Event::PeerRejected(_) | Event::Interrupted | Event::TerminationImminent => panic!("not for this peer"),
     }));
 }
 
@@ -50,7 +50,7 @@ fn connect(endpoint: &Endpoint) -> (Connection, Receiver<Arc<str>>) {
     let connection = Inactive::from_endpoint(endpoint).activate(Box::new(move |_, event| match event {
         Event::Invalid(reason) => sender.send(reason).unwrap_or_default(),
         Event::Interrupted => panic!("interrupted"),
-        Event::Message(_) | Event::TerminationImminent => {}
+        Event::PeerRejected(_) | Event::Message(_) | Event::TerminationImminent => {}
     }));
     (connection, invalid)
 }

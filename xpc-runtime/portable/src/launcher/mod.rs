@@ -60,7 +60,7 @@ impl Launcher {
 
     fn run(&self) -> ! {
         let mut services = Services::default();
-        let mut domain = Domain::open(bundle::path());
+        let mut domain = Domain::open(bundle::path().ok());
         loop {
             self.wait(&services.instances, &domain, services.timeout(Instant::now()).as_ref());
             let _ = read(&self.wake, &mut [0_u8; 8]);

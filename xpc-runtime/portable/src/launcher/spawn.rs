@@ -29,7 +29,8 @@ pub const DEBUG_VARIABLE: &str = "XPC_RUNTIME_WAIT_FOR_DEBUGGER";
 
 /// Must run on a thread that never ends: its end would kill the service.
 pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> {
-    let sandbox = service.sandbox.as_ref().map(|policy| Sandbox::prepare(name, policy, bundle::path())).transpose()?;
+    let sandbox =
+        service.sandbox.as_ref().map(|policy| Sandbox::prepare(name, policy, bundle::path().ok())).transpose()?;
     let (ours, theirs) = socket::packet_pair()?;
     let (log, log_end) = io::pipe()?;
     let mut command = Command::new(&service.executable);

@@ -1,7 +1,7 @@
 use std::any::Any;
 use std::cell::RefCell;
-use std::ffi::{CStr, CString, c_void};
-use std::ptr::{self, NonNull};
+use std::ffi::{CString, c_void};
+use std::ptr;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ use super::object::{self, Retained};
 use super::queue::Queue;
 use super::raw::*;
 use super::reply::{ReplyFuture, Slot};
+use super::requirement::PeerRequirement;
+use super::rich_error::take_text;
 use super::{AbortOnPanic, lock};
 use crate::Error;
 
@@ -21,10 +23,12 @@ pub(crate) enum Event {
     Message(Message),
     Interrupted,
     TerminationImminent,
+    PeerRejected(Arc<str>),
     Invalid(Arc<str>),
 }
 
 const LISTENER_GONE: &str = "the endpoint's listener is gone";
+const PEER_REJECTED: &str = "the peer does not meet the connection's requirement";
 
 type Handler = Box<dyn FnMut(&Connection, Event) + Send>;
 
@@ -39,58 +43,78 @@ pub(crate) struct Inactive {
     pub(super) connection: Option<Retained>,
     origin: Origin,
     pub(super) queue: Option<Queue>,
+    requirement: Option<PeerRequirement>,
 }
 
 /// How a connection came to be.
 enum Origin {
     Named(Arc<str>),
+    MachService(Arc<str>),
     Endpoint,
     /// By what listener, if it is one of this backend's.
     Accepted(Option<Arc<Peers>>),
 }
 
 impl Inactive {
+    fn new(connection: Option<Retained>, origin: Origin) -> Self {
+        Self { connection, origin, queue: None, requirement: None }
+    }
+
     pub(crate) fn service(name: &str) -> Self {
-        // A name with a NUL in it is nobody's; the part before the NUL might be somebody's.
-        let c_name = CString::new(name).unwrap_or_else(|_| c"name-with-nul".to_owned());
+        let c_name = c_name(name);
         // SAFETY: the name is a C string that is copied; no queue means libdispatch's default one. The result is owned
         // and not null.
         let connection = unsafe { Retained::owned(xpc_connection_create(c_name.as_ptr(), ptr::null_mut())) };
-        Self { connection, origin: Origin::Named(name.into()), queue: None }
+        Self::new(connection, Origin::Named(name.into()))
+    }
+
+    pub(crate) fn mach_service(name: &str) -> Self {
+        let c_name = c_name(name);
+        // SAFETY: as in `service`; without flags the caller is a client.
+        let connection =
+            unsafe { Retained::owned(xpc_connection_create_mach_service(c_name.as_ptr(), ptr::null_mut(), 0)) };
+        Self::new(connection, Origin::MachService(name.into()))
     }
 
     pub(crate) fn from_endpoint(endpoint: &Endpoint) -> Self {
         let boxed = endpoint.handle::<Boxed>().expect("this backend makes and receives no other endpoints");
         // SAFETY: an endpoint object. The result is owned and not null.
         let connection = unsafe { Retained::owned(xpc_connection_create_from_endpoint(boxed.0.as_ptr())) };
-        Self { connection, origin: Origin::Endpoint, queue: None }
+        Self::new(connection, Origin::Endpoint)
     }
 
     pub(super) fn accepted(connection: Retained) -> Self {
-        Self { connection: Some(connection), origin: Origin::Accepted(None), queue: None }
+        Self::new(Some(connection), Origin::Accepted(None))
     }
 
     /// By a listener that its peers are to end with.
     pub(super) fn accepted_by(connection: Retained, peers: Arc<Peers>) -> Self {
-        Self { connection: Some(connection), origin: Origin::Accepted(Some(peers)), queue: None }
+        Self::new(Some(connection), Origin::Accepted(Some(peers)))
     }
 
     pub(crate) fn credentials(&self) -> Option<Credentials> {
         self.connection.as_ref().and_then(credentials)
     }
 
+    /// Set when it is activated: libxpc takes one only.
+    pub(crate) fn require_peer(&mut self, requirement: &PeerRequirement) {
+        self.requirement = Some(requirement.clone());
+    }
+
     pub(crate) fn activate(mut self, handler: Handler) -> Connection {
         let object = self.connection.take().expect("only `activate` takes it, and consumes self");
         let queue = self.queue.take();
-        let (name, accepted, by_endpoint) = match &self.origin {
-            Origin::Named(name) => (Some(name.clone()), false, false),
-            Origin::Endpoint => (None, false, true),
-            Origin::Accepted(_) => (None, true, false),
+        let refused = self.requirement.take().and_then(|requirement| requirement.set_on_connection(&object).err());
+        let name = match &self.origin {
+            Origin::Named(name) | Origin::MachService(name) => Some(name.clone()),
+            Origin::Endpoint | Origin::Accepted(_) => None,
         };
+        let accepted = matches!(self.origin, Origin::Accepted(_));
         let connection = Connection(Arc::new(Handle {
             object,
             name,
-            by_endpoint,
+            by_endpoint: matches!(self.origin, Origin::Endpoint),
+            is_mach_service: matches!(self.origin, Origin::MachService(_)),
             queue,
             invalid: OnceLock::new(),
             context: Mutex::default(),
@@ -110,6 +134,10 @@ impl Inactive {
             && !peers.add(&connection.0)
         {
             connection.0.end_with_listener();
+        }
+        if let Some(error) = refused {
+            // libxpc has taken the same requirement before. Whoever would be heard now might be anybody.
+            connection.0.end(&error.to_string());
         }
         connection
     }
@@ -142,6 +170,8 @@ pub(super) struct Handle {
     /// With whose handlers this one's takes turns.
     queue: Option<Queue>,
     by_endpoint: bool,
+    /// The name is one that launchd knows, not one of the bundle's.
+    is_mach_service: bool,
     /// Why the connection is over, once it is.
     invalid: OnceLock<Arc<str>>,
     pub(super) context: Mutex<Option<Context>>,
@@ -191,6 +221,8 @@ impl Connection {
     fn error(&self, object: &Retained) -> Error {
         if is_error(object, &raw const _xpc_error_connection_interrupted) {
             Error::Interrupted
+        } else if is_peer_error(object) {
+            Error::PeerRejected(PEER_REJECTED.into())
         } else {
             Error::Invalid(self.0.invalid_reason())
         }
@@ -271,6 +303,11 @@ impl Connection {
         credentials(&self.0.object)
     }
 
+    pub(crate) fn invalidation_reason(&self) -> Option<Arc<str>> {
+        // The system has none for a connection that goes on.
+        self.0.invalid.get().cloned().or_else(|| self.0.system_reason())
+    }
+
     pub(crate) fn name(&self) -> Option<&str> {
         self.0.name.as_deref()
     }
@@ -279,25 +316,20 @@ impl Connection {
 impl Handle {
     /// The listener that accepted this connection ended.
     pub(super) fn end_with_listener(&self) {
-        let _ = self.invalid.set(LISTENER_GONE.into());
+        self.end(LISTENER_GONE);
+    }
+
+    fn end(&self, reason: &str) {
+        let _ = self.invalid.set(reason.into());
         // SAFETY: an active connection; cancelling again does nothing.
         unsafe { xpc_connection_cancel(self.object.as_ptr()) };
     }
 
     /// What the system says of the end, where it is new enough to say anything.
     fn system_reason(&self) -> Option<Arc<str>> {
-        unsafe extern "C" {
-            /// free(3).
-            fn free(memory: *mut c_void);
-        }
         let copy = xpc_connection_copy_invalidation_reason()?;
         // SAFETY: a live connection. The result is null, or a C string that is this function's to free.
-        unsafe {
-            let text = NonNull::new(copy(self.object.as_ptr()))?;
-            let reason = CStr::from_ptr(text.as_ptr()).to_string_lossy().as_ref().into();
-            free(text.as_ptr().cast());
-            Some(reason)
-        }
+        unsafe { take_text(copy(self.object.as_ptr())) }
     }
 
     fn invalid_reason(&self) -> Arc<str> {
@@ -306,16 +338,25 @@ impl Handle {
                 return reason;
             }
             match &self.name {
+                Some(name) if self.is_mach_service => format!(
+                    "no job of launchd's serves {name}: the property list of one that is loaded (`launchctl bootstrap`) has to name it among its `MachServices`"
+                )
+                .into(),
                 Some(name) => format!(
                     "no service named {name} can be reached: services are found in Contents/XPCServices of the app's bundle that contains the running program. Start the app with `cargo xpc run`"
                 )
                 .into(),
                 None if self.by_endpoint => LISTENER_GONE.into(),
-            None => "the peer ended the connection".into(),
+                None => "the peer ended the connection".into(),
             }
         };
         self.invalid.get_or_init(reason).clone()
     }
+}
+
+/// A name with a NUL in it is nobody's; the part before the NUL might be somebody's.
+pub(super) fn c_name(name: &str) -> CString {
+    CString::new(name).unwrap_or_else(|_| c"name-with-nul".to_owned())
 }
 
 fn credentials(connection: &Retained) -> Option<Credentials> {
@@ -331,6 +372,11 @@ fn credentials(connection: &Retained) -> Option<Credentials> {
 
 fn is_error(object: &Retained, constant: *const xpc_dictionary_s) -> bool {
     ptr::eq(object.as_ptr().cast_const().cast(), constant)
+}
+
+/// The constant is macOS 12's.
+fn is_peer_error(object: &Retained) -> bool {
+    _xpc_error_peer_code_signing_requirement().is_some_and(|constant| is_error(object, constant))
 }
 
 thread_local! {
@@ -386,6 +432,8 @@ impl Events {
         } else if is_error(&object, &raw const _xpc_error_termination_imminent) {
             // The process may go on until its transactions end, which libxpc sees to.
             Event::TerminationImminent
+        } else if is_peer_error(&object) {
+            Event::PeerRejected(PEER_REJECTED.into())
         } else {
             return;
         };

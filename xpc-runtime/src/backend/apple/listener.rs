@@ -1,14 +1,16 @@
 //! Anonymous listeners and endpoints.
 
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use xpc_object::{Endpoint, EndpointHandle};
 
 use super::block::Block;
-use super::connection::{Handle, Inactive};
+use super::connection::{Handle, Inactive, c_name};
 use super::object::{self, Retained};
 use super::raw::*;
+use super::requirement::PeerRequirement;
 use super::{AbortOnPanic, lock};
 
 type Accept = Box<dyn FnMut(Inactive) + Send>;
@@ -27,16 +29,59 @@ impl EndpointHandle for Boxed {
 pub(crate) struct Listener {
     object: Retained,
     peers: Arc<Peers>,
+    state: Arc<State>,
 }
 
+/// How far a listener is.
+#[derive(Default)]
+struct State {
+    cancelled: AtomicBool,
+    /// Nobody is left to be told anything.
+    dropped: AtomicBool,
+}
+
+type Over = Box<dyn FnOnce(Arc<str>) + Send>;
+
 impl Listener {
-    pub(crate) fn anonymous(accept: impl FnMut(Inactive) + Send + 'static) -> Self {
+    pub(crate) fn requiring(
+        requirement: Option<PeerRequirement>,
+        accept: impl FnMut(Inactive) + Send + 'static,
+    ) -> Self {
         // SAFETY: no name makes an anonymous listener; no queue means libdispatch's default one. The result is owned and
         // not null.
         let object = unsafe { Retained::owned(xpc_connection_create(ptr::null(), ptr::null_mut())) };
+        Self::activate(object, requirement, Box::new(accept), Box::new(|_| {}))
+    }
+
+    pub(crate) fn mach_service(
+        name: &str,
+        requirement: Option<PeerRequirement>,
+        accept: impl FnMut(Inactive) + Send + 'static,
+        over: impl FnOnce(Arc<str>) + Send + 'static,
+    ) -> Self {
+        let c_name = c_name(name);
+        // SAFETY: the name is a C string that is copied; no queue means libdispatch's default one. The result is owned
+        // and not null.
+        let object = unsafe {
+            Retained::owned(xpc_connection_create_mach_service(
+                c_name.as_ptr(),
+                ptr::null_mut(),
+                XPC_CONNECTION_MACH_SERVICE_LISTENER,
+            ))
+        };
+        Self::activate(object, requirement, Box::new(accept), Box::new(over))
+    }
+
+    fn activate(object: Option<Retained>, requirement: Option<PeerRequirement>, accept: Accept, over: Over) -> Self {
         let object = object.expect("libxpc aborts where it cannot make an object");
-        let peers = Arc::<Peers>::default();
-        let events = Events { peers: peers.clone(), accept: Mutex::new(Some(Box::new(accept))) };
+        let (peers, state) = (Arc::<Peers>::default(), Arc::<State>::default());
+        let events = Events {
+            peers: peers.clone(),
+            state: state.clone(),
+            accept: Mutex::new(Some(accept)),
+            over: Mutex::new(Some(over)),
+        };
+        let refused = requirement.and_then(|requirement| requirement.set_on_connection(&object).err());
         let block = Block::handler(move |object| events.handle(object));
         // SAFETY: a listener that was not activated yet, and a block with the signature of an event handler, which is
         // copied; then a listener with an event handler.
@@ -44,7 +89,12 @@ impl Listener {
             xpc_connection_set_event_handler(object.as_ptr(), block.as_ptr());
             xpc_connection_activate(object.as_ptr());
         }
-        Self { object, peers }
+        let listener = Self { object, peers, state };
+        if refused.is_some() {
+            // libxpc has taken the same requirement before. Whoever would be let in now might be anybody.
+            listener.cancel();
+        }
+        listener
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
@@ -54,6 +104,7 @@ impl Listener {
     }
 
     pub(crate) fn cancel(&self) {
+        self.state.cancelled.store(true, Ordering::Release);
         // SAFETY: an active listener; cancelling again does nothing.
         unsafe { xpc_connection_cancel(self.object.as_ptr()) };
         self.peers.end();
@@ -62,6 +113,9 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
+        if !self.state.cancelled.load(Ordering::Acquire) {
+            self.state.dropped.store(true, Ordering::Release);
+        }
         self.cancel();
     }
 }
@@ -104,11 +158,23 @@ impl Peers {
 /// What a listener's event handler owns.
 struct Events {
     peers: Arc<Peers>,
+    state: Arc<State>,
     /// libxpc calls one at a time; the lock costs nothing then.
     accept: Mutex<Option<Accept>>,
+    over: Mutex<Option<Over>>,
 }
 
 impl Events {
+    fn end(&self) {
+        let over = lock(&self.over).take();
+        let Some(over) = over.filter(|_| !self.state.dropped.load(Ordering::Acquire)) else { return };
+        over(if self.state.cancelled.load(Ordering::Acquire) {
+            "the listener was cancelled".into()
+        } else {
+            "launchd does not let this process serve the name: the property list of its job has to list it among its `MachServices`, and one process serves a name".into()
+        });
+    }
+
     fn handle(&self, object: xpc_object_t) {
         let guard = AbortOnPanic;
         // SAFETY: libxpc lends the object for the call, and passes no null.
@@ -123,6 +189,7 @@ impl Events {
                 let finished = accept.take();
                 drop(accept);
                 drop(finished);
+                self.end();
             }
         }
         std::mem::forget(guard);

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use xpc_object::Dictionary;
 
 use super::object::{self, Retained};
-use super::raw::{xpc_connection_send_message, xpc_dictionary_create_reply, xpc_dictionary_get_remote_connection};
+use super::raw::{
+    xpc_connection_send_message, xpc_dictionary_create_reply, xpc_dictionary_get_remote_connection, xpc_object_t,
+};
 use super::session;
 use crate::Error;
 
@@ -26,6 +28,10 @@ impl Message {
     /// The same, which came over a session.
     pub(super) fn of_session(object: Retained, session: Retained) -> Self {
         Self { session: Some(session), ..Self::new(object) }
+    }
+
+    pub(super) fn as_ptr(&self) -> xpc_object_t {
+        self.object.as_ptr()
     }
 
     pub(crate) fn dictionary(&self) -> &Dictionary {

@@ -13,6 +13,8 @@ mod object;
 mod queue;
 mod raw;
 mod reply;
+pub(crate) mod requirement;
+mod rich_error;
 mod service;
 mod session;
 pub(crate) mod testing;
@@ -30,8 +32,9 @@ pub(crate) use self::{
     message::{Message, Reply},
     queue::Queue,
     reply::ReplyFuture,
-    service::run_service,
-    session::{Session, SessionEvent},
+    requirement::PeerRequirement,
+    service::{dispatch_main, run_service},
+    session::{Session, SessionEvent, SessionSettings},
     transaction::Transaction,
 };
 

@@ -5,7 +5,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use xpc_runtime_sys::dispatch::dispatch_queue_create;
-use xpc_runtime_sys::types::dispatch_queue_s;
+use xpc_runtime_sys::types::{dispatch_queue_s, dispatch_queue_t};
 
 use super::connection::Inactive;
 use super::raw::xpc_connection_set_target_queue;
@@ -37,8 +37,12 @@ impl Queue {
         &self.0.label
     }
 
+    pub(super) fn as_ptr(&self) -> dispatch_queue_t {
+        self.0.queue.as_ptr()
+    }
+
     pub(super) fn address(&self) -> *const c_void {
-        self.0.queue.as_ptr().cast_const().cast()
+        self.as_ptr().cast_const().cast()
     }
 }
 
@@ -57,7 +61,7 @@ impl Inactive {
     pub(crate) fn set_target_queue(&mut self, queue: &Queue) {
         let Some(connection) = &self.connection else { return };
         // SAFETY: a connection that was not activated, and a live queue, which it retains.
-        unsafe { xpc_connection_set_target_queue(connection.as_ptr(), queue.0.queue.as_ptr()) };
+        unsafe { xpc_connection_set_target_queue(connection.as_ptr(), queue.as_ptr()) };
         self.queue = Some(queue.clone());
     }
 }

@@ -18,6 +18,12 @@ pub(crate) fn run_service(accept: impl FnMut(Inactive) + Send + 'static) -> ! {
     unsafe { xpc_main(take_over) }
 }
 
+pub(crate) fn dispatch_main() -> ! {
+    // SAFETY: takes nothing and does not return; libdispatch itself ends the process on another thread than the main
+    // one.
+    unsafe { xpc_runtime_sys::dispatch::dispatch_main() }
+}
+
 unsafe extern "C" fn take_over(connection: xpc_connection_t) {
     let guard = AbortOnPanic;
     // SAFETY: libxpc passes a live connection, which it lends.

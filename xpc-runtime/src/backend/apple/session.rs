@@ -1,27 +1,39 @@
 //! Sessions, over what macOS 13 has for them.
 
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::c_void;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use xpc_object::Dictionary;
-use xpc_runtime_sys::rich_error::{xpc_rich_error_can_retry, xpc_rich_error_copy_description};
 use xpc_runtime_sys::session::*;
 use xpc_runtime_sys::types::*;
 
 use super::block::Block;
 use super::connection;
+use super::flow::Budget;
 use super::message::Message;
 use super::object::{self, Retained};
+use super::queue::Queue;
 use super::reply::{ReplyFuture, Slot};
+use super::requirement::PeerRequirement;
+use super::rich_error::RichError;
 use super::{AbortOnPanic, lock};
 use crate::Error;
 
 pub(crate) enum SessionEvent {
     Message(Message),
     Cancelled(Arc<str>),
+}
+
+#[derive(Default)]
+pub(crate) struct SessionSettings {
+    pub is_mach_service: bool,
+    /// libxpc's queue has no limit.
+    pub budget: Budget,
+    pub queue: Option<Queue>,
+    pub requirement: Option<PeerRequirement>,
 }
 
 type Handler = Box<dyn FnMut(&Session, SessionEvent) + Send>;
@@ -33,6 +45,8 @@ pub(crate) struct Session(Arc<Handle>);
 struct Handle {
     object: Retained,
     name: Arc<str>,
+    /// With whose handlers this one's take turns.
+    queue: Option<Queue>,
     /// Why the session is over, once it is.
     invalid: OnceLock<Arc<str>>,
     /// libxpc was told to cancel it.
@@ -65,27 +79,33 @@ macro_rules! find {
 }
 
 impl Session {
-    pub(crate) fn activate(name: &str, handler: Handler) -> Result<Self, Error> {
+    pub(crate) fn activate(name: &str, settings: SessionSettings, handler: Handler) -> Result<Self, Error> {
+        let SessionSettings { is_mach_service, budget: _, queue, requirement } = settings;
         // All of them before the first is called: what was created inactive cannot be given up.
-        let create = find!(xpc_session_create_xpc_service)?;
+        let create = if is_mach_service {
+            find!(xpc_session_create_mach_service)
+        } else {
+            find!(xpc_session_create_xpc_service)
+        }?;
         let set_message_handler = find!(xpc_session_set_incoming_message_handler)?;
         let set_cancel_handler = find!(xpc_session_set_cancel_handler)?;
         let activate = find!(xpc_session_activate)?;
         find!(xpc_session_cancel)?;
+        let set_requirement = requirement.as_ref().map(PeerRequirement::setter_for_sessions).transpose()?;
 
-        // A name with a NUL in it is nobody's; the part before the NUL might be somebody's.
-        let c_name = CString::new(name).unwrap_or_else(|_| c"name-with-nul".to_owned());
+        let c_name = connection::c_name(name);
         let mut error = ptr::null_mut();
-        // SAFETY: the name is a C string that is copied; no queue means libdispatch's default one. The result is owned,
-        // or null, and then the error is.
-        let object = unsafe {
-            Retained::owned(create(c_name.as_ptr(), ptr::null_mut(), XPC_SESSION_CREATE_INACTIVE, &raw mut error))
-        };
+        let target = queue.as_ref().map_or(ptr::null_mut(), Queue::as_ptr);
+        // SAFETY: the name is a C string that is copied; the queue is live, and retained, or null for libdispatch's
+        // default one. The result is owned, or null, and then the error is.
+        let object =
+            unsafe { Retained::owned(create(c_name.as_ptr(), target, XPC_SESSION_CREATE_INACTIVE, &raw mut error)) };
         // SAFETY: an owned error, or still null.
-        let object = object.ok_or_else(|| unsafe { RichError::owned(error) }.into_error())?;
+        let object = object.ok_or_else(|| into_error(unsafe { RichError::owned(error) }))?;
         let session = Self(Arc::new(Handle {
             object,
             name: name.into(),
+            queue,
             invalid: OnceLock::new(),
             cancelled: AtomicBool::new(false),
         }));
@@ -99,19 +119,26 @@ impl Session {
             set_message_handler(session.as_ptr(), on_message.as_ptr());
             set_cancel_handler(session.as_ptr(), on_cancelled.as_ptr());
         }
+        let required = set_requirement.map_or(Ok(()), |set| set(&session.0.object));
         let mut error = ptr::null_mut();
         // SAFETY: an inactive session with handlers; where it fails the error is owned.
         if unsafe { activate(session.as_ptr(), &raw mut error) } {
-            return Ok(session);
+            // Where it failed, the session is cancelled before anything was sent.
+            return required.map(|()| session);
         }
         // libxpc cancels a session whose activation fails.
         session.0.cancelled.store(true, Ordering::Release);
         // SAFETY: an owned error, or still null.
-        Err(unsafe { RichError::owned(error) }.into_error())
+        Err(into_error(unsafe { RichError::owned(error) }))
     }
 
     fn as_ptr(&self) -> xpc_session_t {
         self.0.object.as_ptr()
+    }
+
+    /// Null where its handlers take turns with nobody else's.
+    fn queue_address(&self) -> *const c_void {
+        self.0.queue.as_ref().map_or(ptr::null(), Queue::address)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -141,7 +168,7 @@ impl Session {
         let block = Block::reply(move |reply, error| {
             let guard = AbortOnPanic;
             // SAFETY: libxpc lends both for the call; one of them is null.
-            let (reply, error) = unsafe { (Retained::borrowed(reply), RichError(Retained::borrowed(error))) };
+            let (reply, error) = unsafe { (Retained::borrowed(reply), RichError::borrowed(error)) };
             filled.fill(session.outcome(reply, error));
             std::mem::forget(guard);
         });
@@ -155,7 +182,8 @@ impl Session {
         message: &Dictionary,
         timeout: Option<Duration>,
     ) -> Result<Message, Error> {
-        if connection::runs(self.as_ptr()) {
+        let queue = self.queue_address();
+        if connection::runs(self.as_ptr()) || (!queue.is_null() && connection::runs(queue)) {
             return Err(Error::WouldDeadlock);
         }
         // A deadline beyond what the clock can express is none.
@@ -178,7 +206,7 @@ impl Session {
     fn outcome(&self, reply: Option<Retained>, error: RichError) -> Result<Message, Error> {
         match reply {
             Some(reply) if object::is_dictionary(&reply) => Ok(Message::new(reply)),
-            _ => Err(self.check().err().unwrap_or_else(|| error.into_error())),
+            _ => Err(self.check().err().unwrap_or_else(|| into_error(error))),
         }
     }
 
@@ -197,7 +225,7 @@ pub(super) fn send(session: &Retained, message: &Retained) -> Result<(), Error> 
     let send = find!(xpc_session_send_message)?;
     // SAFETY: an active session and a dictionary, which is retained until it has left. What is returned is owned.
     let error = unsafe { RichError::owned(send(session.as_ptr(), message.as_ptr())) };
-    if error.0.is_none() { Ok(()) } else { Err(error.into_error()) }
+    if error.is_none() { Ok(()) } else { Err(into_error(error)) }
 }
 
 /// What a session's handlers own. It must not keep the session alive, which keeps it alive.
@@ -222,10 +250,10 @@ impl Events {
     fn cancelled(&self, error: xpc_rich_error_t) {
         let guard = AbortOnPanic;
         // SAFETY: libxpc lends the error for the call.
-        let error = RichError(unsafe { Retained::borrowed(error) });
+        let error = unsafe { RichError::borrowed(error) };
         self.deliver(|session| {
             session.0.cancelled.store(true, Ordering::Release);
-            SessionEvent::Cancelled(session.0.invalid.get_or_init(|| error.description()).clone())
+            SessionEvent::Cancelled(session.0.invalid.get_or_init(|| error.description(OVER)).clone())
         });
         // Nothing follows: what the handler holds goes.
         let finished = lock(&self.handler).take();
@@ -238,47 +266,13 @@ impl Events {
         let Some(session) = self.handle.upgrade().map(Session) else { return };
         let event = event(&session);
         if let Some(handle) = lock(&self.handler).as_mut() {
-            connection::running(session.as_ptr(), ptr::null(), || handle(&session, event));
+            connection::running(session.as_ptr(), session.queue_address(), || handle(&session, event));
         }
     }
 }
 
-/// Why libxpc did not do something; nothing where it does not say.
-struct RichError(Option<Retained>);
+const OVER: &str = "the session is over";
 
-impl RichError {
-    /// # Safety
-    /// As [`Retained::owned`].
-    unsafe fn owned(error: xpc_rich_error_t) -> Self {
-        // SAFETY: this function's contract.
-        Self(unsafe { Retained::owned(error) })
-    }
-
-    fn into_error(self) -> Error {
-        let may_retry = self.0.as_ref().zip(xpc_rich_error_can_retry()).is_some_and(|(error, can_retry)| {
-            // SAFETY: a live error.
-            unsafe { can_retry(error.as_ptr()) }
-        });
-        if may_retry { Error::Interrupted } else { Error::Invalid(self.description()) }
-    }
-
-    fn description(&self) -> Arc<str> {
-        unsafe extern "C" {
-            /// free(3).
-            fn free(memory: *mut c_void);
-        }
-        let Some((error, copy)) = self.0.as_ref().zip(xpc_rich_error_copy_description()) else {
-            return "the session is over".into();
-        };
-        // SAFETY: a live error; the result is a C string that is this function's, or null.
-        unsafe {
-            let text = copy(error.as_ptr());
-            if text.is_null() {
-                return "the session is over".into();
-            }
-            let description = CStr::from_ptr(text).to_string_lossy().into();
-            free(text.cast());
-            description
-        }
-    }
+fn into_error(error: RichError) -> Error {
+    if error.can_retry() { Error::Interrupted } else { Error::Invalid(error.description(OVER)) }
 }

@@ -23,6 +23,8 @@ pub const CASES: &[Case] = &[
     Case::new("c", "a_thousand_requests_from_several_threads", concurrent),
     Case::new("e", "what_was_sent_before_the_drop_arrives", dropped_connection),
     Case::new("e", "a_connection_may_be_dropped_in_its_own_handler", dropped_in_handler),
+    Case::new("i", "a_connection_that_is_over_says_why", reasons),
+    Case::new("i", "what_was_interrupted_may_be_tried_again", retry),
 ];
 
 fn dies() -> Outcome {
@@ -199,5 +201,31 @@ fn dropped_in_handler() -> Outcome {
     hand_over.send(connection).expect("the handler waits");
     dropped.recv_timeout(FOR_EVER).expect("the handler goes on");
     assert!(dropped.recv_timeout(FOR_EVER).is_err(), "the handler goes with its connection");
+    Ok(())
+}
+
+fn reasons() -> Outcome {
+    let (connection, events) = connect(SERVICE);
+    ask(&connection, &op("echo"))?;
+    assert_eq!(connection.invalidation_reason(), None);
+    connection.cancel();
+    let Error::Invalid(told) = events.invalid() else { panic!("the error of the last event is `Invalid`") };
+    assert_eq!(connection.invalidation_reason(), Some(told));
+    let (connection, events) = connect("com.example.conformance.nobody");
+    let error = events.invalid();
+    let reason = connection.invalidation_reason();
+    assert_eq!(reason.as_deref(), Some(&*error.to_string()));
+    assert!(reason.is_some_and(|reason| !reason.is_empty()));
+    Ok(())
+}
+
+fn retry() -> Outcome {
+    let (connection, _events) = connect(SERVICE);
+    let error = ask(&connection, &op("exit")).err();
+    assert!(error.as_ref().is_some_and(Error::can_retry), "{error:?}");
+    ask(&connection, &op("echo"))?;
+    connection.cancel();
+    let error = ask(&connection, &op("echo")).err();
+    assert!(error.as_ref().is_some_and(|error| !error.can_retry()), "{error:?}");
     Ok(())
 }

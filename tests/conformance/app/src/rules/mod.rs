@@ -6,6 +6,7 @@ mod flow;
 mod launching;
 mod lifetime;
 mod order;
+mod requirements;
 mod sandbox;
 mod sessions;
 mod values;
@@ -47,6 +48,10 @@ pub const RULES: &[(&str, &str)] = &[
     ("16", "*termination imminent* goes to accepted peers; the end of the last transaction is the end of the process"),
     ("17", "`xpc_main` never returns; a service that is run by hand says so and aborts"),
     ("18", "a service that ends at once over and over is started less and less often"),
+    (
+        "19",
+        "a peer that does not meet the requirement is not heard; a reply of its is an error, and a session with it ends",
+    ),
     ("20", "an endpoint, which only an anonymous listener has, leads there from any process that it was sent to"),
     ("22", "a sandbox applies with the entitlement `com.apple.security.app-sandbox`, and not without it"),
     ("23", "what a service prints, and its panics, can be seen"),
@@ -58,6 +63,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("f", "a budget bounds what waits to be sent: past it senders are refused, or wait for room"),
     ("g", "a connection may carry a context"),
     ("h", "connections may share a queue: of all their handlers one runs at a time"),
+    ("i", "an error says whether the same may be tried again, and a connection why it is over"),
 ];
 
 /// All tests.
@@ -65,6 +71,7 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
     [
         launching::CASES,
         order::CASES,
+        requirements::CASES,
         ending::CASES,
         endpoints::CASES,
         lifetime::CASES,
