@@ -29,9 +29,11 @@ pub fn to_rust(object: &Object) -> Result<Plain, EncodeError> {
         Value::Endpoint(value) => Plain::Endpoint(value.clone()),
         Value::Fd(value) => Plain::Fd(value.clone()),
         Value::SharedMemory(value) => Plain::SharedMemory(value.clone()),
-        Value::Connection(_) | Value::Session(_) | Value::RichError(_) | Value::Error(_) => {
-            return Err(EncodeError::Unsendable(Type::Unknown));
-        }
+        Value::Connection(_)
+        | Value::Session(_)
+        | Value::RichError(_)
+        | Value::PeerRequirement(_)
+        | Value::Error(_) => return Err(EncodeError::Unsendable(Type::Unknown)),
     })
 }
 

@@ -43,6 +43,7 @@ struct State {
     active: Option<portable::Connection>,
     on_message: Option<Block>,
     on_cancel: Option<Block>,
+    requirement: Option<portable::PeerRequirement>,
     cancelled: bool,
     /// One that was cancelled stays until its handler was told.
     keep: Option<Ref>,
@@ -105,17 +106,45 @@ pub unsafe extern "C" fn xpc_session_create_xpc_service(
     flags: u64,
     error: Out<*mut Object>,
 ) -> *mut Object {
+    // SAFETY: by this function's contract.
+    let queue = unsafe { queue.as_ref() };
+    create(name, portable::Inactive::session, queue, flags, &error)
+}
+
+/// `xpc_session_t xpc_session_create_mach_service(const char *, dispatch_queue_t, xpc_session_create_flags_t,
+/// xpc_rich_error_t *)`
+///
+/// # Safety
+/// As for `xpc_session_create_xpc_service`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xpc_session_create_mach_service(
+    name: Text,
+    queue: *const portable::Queue,
+    flags: u64,
+    error: Out<*mut Object>,
+) -> *mut Object {
+    // SAFETY: by this function's contract.
+    let queue = unsafe { queue.as_ref() };
+    create(name, portable::Inactive::mach_session, queue, flags, &error)
+}
+
+fn create(
+    name: Text,
+    connect: fn(&str) -> portable::Inactive,
+    queue: Option<&portable::Queue>,
+    flags: u64,
+    error: &Out<*mut Object>,
+) -> *mut Object {
     let name = name.expect("the name of a session's service");
     if flags & !INACTIVE != 0 {
-        misuse!("a session with an XPC service is created with flags {flags:#x}");
+        misuse!("a session is created with flags {flags:#x}, which the shim does not know");
     }
     if name.to_bytes() == CANNOT_BE_CREATED {
         error.set_with(|| rich_error::new("no such service", false).into_owned());
         return ptr::null_mut();
     }
-    let mut inactive = portable::Inactive::session(&name.to_string_lossy());
-    // SAFETY: by this function's contract.
-    if let Some(queue) = unsafe { queue.as_ref() } {
+    let mut inactive = connect(&name.to_string_lossy());
+    if let Some(queue) = queue {
         inactive.set_target_queue(queue);
     }
     let state = State { inactive: Some(inactive), ..State::default() };
@@ -129,6 +158,15 @@ pub unsafe extern "C" fn xpc_session_create_xpc_service(
         return ptr::null_mut();
     }
     object.into_owned()
+}
+
+/// Gives an inactive session its requirement.
+pub fn require_peer(object: Lent, requirement: portable::PeerRequirement, function: &str) {
+    configure(object, function, |state| {
+        if state.requirement.replace(requirement).is_some() {
+            misuse!("a session is given a second requirement");
+        }
+    });
 }
 
 /// `void xpc_session_set_incoming_message_handler(xpc_session_t, xpc_session_incoming_message_handler_t)`
@@ -174,7 +212,10 @@ pub extern "C" fn xpc_session_activate(object: Lent, error: Out<*mut Object>) ->
 
 fn activate(shared: &Arc<Shared>) -> Result<(), Ref> {
     let mut state = lock(&shared.state);
-    let Some(inactive) = state.inactive.take() else { misuse!("a session is activated twice") };
+    let Some(mut inactive) = state.inactive.take() else { misuse!("a session is activated twice") };
+    if let Some(requirement) = &state.requirement {
+        inactive.require_peer(requirement);
+    }
     if shared.name.to_bytes() == CANNOT_BE_ACTIVATED {
         state.cancelled = true;
         drop(state);
@@ -201,6 +242,8 @@ fn activate(shared: &Arc<Shared>) -> Result<(), Ref> {
                 let kept = lock(&shared.state).keep.take();
                 drop(kept);
             }
+            // The end of the session is what is told of it.
+            Event::PeerRejected(_) => {}
             Event::Interrupted | Event::TerminationImminent => misuse!("a session is told of what connections are"),
         }
     })));
@@ -223,7 +266,7 @@ pub extern "C" fn xpc_session_cancel(object: Lent) {
 fn error(error: &Error) -> Ref {
     match error {
         Error::Interrupted => rich_error::new("the request was dropped", true),
-        Error::Invalid(reason) => rich_error::new(reason, false),
+        Error::Invalid(reason) | Error::PeerRejected(reason) => rich_error::new(reason, false),
         Error::WouldDeadlock => {
             misuse!("xpc_session_send_message_with_reply_sync is called inside the session's own handler")
         }

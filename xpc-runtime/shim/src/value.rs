@@ -7,6 +7,7 @@ use std::ptr;
 use std::sync::Mutex;
 
 use xpc_object::{Bytes, Date, Endpoint, Fd, SharedMemory};
+use xpc_portable::PeerRequirement;
 
 use crate::connection::Connection;
 use crate::convert;
@@ -35,6 +36,7 @@ pub enum Value {
     SharedMemory(SharedMemory),
     Session(Session),
     RichError(RichError),
+    PeerRequirement(PeerRequirement),
     /// One of the constants; the text is what its description says.
     Error(&'static CStr),
 }
@@ -80,6 +82,7 @@ types! {
     _xpc_type_shmem, c"shmem", Value::SharedMemory(_),
     _xpc_type_session, c"session", Value::Session(_),
     _xpc_type_rich_error, c"rich error", Value::RichError(_),
+    _xpc_type_peer_requirement, c"peer requirement", Value::PeerRequirement(_),
     _xpc_type_error, c"error", Value::Error(_),
 }
 
