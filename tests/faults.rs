@@ -6,58 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use camino::Utf8Path;
 use integration_tests::{Plain, Project, listing};
 
-/// Every place where the tool stops for us, in order.
-const STAGES: [&str; 8] = ["built", "staged", "copying", "assembling", "assembled", "signed", "exchanged", "published"];
-
 fn names(folder: &Utf8Path) -> Vec<String> {
     listing(folder).into_keys().filter(|name| !name.contains('/')).collect()
-}
-
-#[test]
-fn killed_at_each_stage_the_previous_bundle_is_whole() {
-    let project = Plain::default().app("resources = [\"data/**\"]\n").make();
-    project.write("app/data/one.txt", "one");
-    project.xpc(&["bundle"]).ok();
-    let bundle = project.bundle("demo");
-    let previous = listing(&bundle);
-    assert!(previous.contains_key("Contents/Resources/data/one.txt"));
-    project.write("app/data/one.txt", "changed");
-    for stage in STAGES {
-        project.xpc(&["bundle"]).stop_at(stage).kill();
-        let now = listing(&bundle);
-        if matches!(stage, "exchanged" | "published") {
-            // Past the exchange it is the new one, whole as well.
-            assert_ne!(now, previous, "{stage}");
-            assert_eq!(now.keys().collect::<Vec<_>>(), previous.keys().collect::<Vec<_>>(), "{stage}");
-        } else {
-            assert_eq!(now, previous, "{stage}");
-        }
-    }
-    // The next run is not disturbed by what they left, and removes it.
-    project.xpc(&["bundle"]).ok();
-    assert_eq!(fs_err::read_to_string(bundle.join("Contents/Resources/data/one.txt")).unwrap(), "changed");
-    assert_eq!(names(bundle.parent().unwrap()), ["demo.app"]);
-}
-
-#[test]
-fn killed_while_signing_the_previous_bundle_is_whole() {
-    let project = Plain::default().make();
-    let bundle = || project.xpc(&["bundle", "--target", "aarch64-apple-darwin"]).with_zig();
-    bundle().ok();
-    let app = project.root().join("target/xpc/aarch64-apple-darwin/debug/demo.app");
-    let previous = listing(&app);
-    project.write("app/src/main.rs", "fn main() {\n    println!(\"another\");\n}\n");
-    for stage in ["signing", "signed"] {
-        bundle().stop_at(stage).kill();
-        assert_eq!(listing(&app), previous, "{stage}");
-    }
-    // Signing by itself leaves its input as it was, too.
-    let sign = || project.xpc(&["sign", app.as_str(), "--release"]);
-    sign().stop_at("signing").kill();
-    assert_eq!(listing(&app), previous);
-    sign().ok();
-    assert_ne!(listing(&app), previous);
-    assert_eq!(names(app.parent().unwrap()), ["demo.app"]);
 }
 
 #[test]

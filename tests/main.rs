@@ -8,6 +8,7 @@ mod embed;
 mod faults;
 mod golden;
 mod headers;
+mod killed;
 // Of what zig links: on a Mac it is Apple's linker, and the programs run.
 #[cfg(target_os = "linux")]
 mod linking;

@@ -31,7 +31,7 @@ pub struct Anatomy {
 #[derive(Debug, Error)]
 pub enum AnatomyError {
     /// The message names the path.
-    #[error(transparent)]
+    #[error("{0}{remedy}", remedy = crate::exit::remedy(.0))]
     Io(#[from] io::Error),
     /// There is no property list where one belongs.
     #[error("`{0}` is not a bundle: it has no Info.plist in `Contents` (or in `Resources`, for a framework's version)")]

@@ -32,6 +32,22 @@ pub trait Coded: std::error::Error + Send + Sync + 'static {
     fn exit_code(&self) -> Exit;
 }
 
+/// What a person can do where the system refused to read, or to write what is nobody else's: to be put after the system's own words.
+pub(crate) fn remedy(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::PermissionDenied if cfg!(target_os = "macos") => {
+            "; make it readable for you, or, for an installed app, allow your terminal in System Settings > Privacy & Security > App Management"
+        }
+        ErrorKind::PermissionDenied => "; make it readable for you",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "; free some space and run again (what was there before is untouched)"
+        }
+        ErrorKind::ReadOnlyFilesystem => "; choose another folder",
+        _ => "",
+    }
+}
+
 /// The table for `cargo xpc --help`.
 pub const EXIT_CODES: &str = "\
 Exit codes:

@@ -1,7 +1,8 @@
 //! What a test can do to the program from outside: stop it at a place, to kill it there, and have it take a certificate for Apple's.
 //!
 //! In debug builds a process whose environment has `CARGO_XPC_STOP_AT=<point>` stops itself (`SIGSTOP`) the first time it
-//! comes by; the test sees that with `waitpid(2)` and decides what happens next. Release builds hold none of this.
+//! comes by; the test sees that with `waitpid(2)` and decides what happens next. `CARGO_XPC_POINTS=<file>` has the process write down
+//! which points it comes by, so that a test can kill at each of them, and none is forgotten. Release builds hold none of this.
 
 /// Names the place that the program has reached.
 pub fn point(name: &str) {
@@ -9,6 +10,10 @@ pub fn point(name: &str) {
     {
         use std::sync::atomic::{AtomicBool, Ordering};
         static STOPPED: AtomicBool = AtomicBool::new(false);
+        if let Some(path) = std::env::var_os("CARGO_XPC_POINTS") {
+            let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+            let _ = file.and_then(|mut file| std::io::Write::write_all(&mut file, format!("{name}\n").as_bytes()));
+        }
         if std::env::var_os("CARGO_XPC_STOP_AT").is_some_and(|at| at == name) && !STOPPED.swap(true, Ordering::Relaxed)
         {
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);

@@ -26,6 +26,11 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Dictionary, String> {
     if has_impossible_date(bytes) {
         return Err("it has a date outside of the years 1 to 9999".to_owned());
     }
+    if let Some(what) = lost_in_xml(bytes) {
+        return Err(format!(
+            "it has {what}, which property lists cannot rely on: `plutil -convert xml1` writes it anew"
+        ));
+    }
     DEPTH.set(0);
     MEMORY.set(0);
     plist::from_bytes::<Measured>(bytes).map_err(|error| {
@@ -61,6 +66,30 @@ fn has_impossible_date(bytes: &[u8]) -> bool {
         _ => None,
     });
     dates.any(|seconds| !DATES.contains(&seconds))
+}
+
+/// The crate takes sections of CDATA, and entities that are not XML's own, for nothing, and would read another text than macOS does. So both
+/// are looked for in what is XML, but for its comments.
+fn lost_in_xml(bytes: &[u8]) -> Option<&'static str> {
+    const KNOWN: [&[u8]; 5] = [b"lt", b"gt", b"amp", b"quot", b"apos"];
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
+    let mut rest = text.starts_with(b"<").then_some(text)?;
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'<' | b'&')) {
+        rest = rest.get(at..)?;
+        if let Some(comment) = rest.strip_prefix(b"<!--") {
+            let end = comment.windows(3).position(|end| end == b"-->")?;
+            rest = comment.get(end..)?;
+        } else if rest.starts_with(b"<![CDATA[") {
+            return Some("a section of CDATA");
+        } else if let Some(reference) = rest.strip_prefix(b"&") {
+            let name = reference.split(|byte| *byte == b';').next()?;
+            if !name.starts_with(b"#") && !KNOWN.contains(&name) {
+                return Some("an entity of its own");
+            }
+        }
+        rest = rest.get(1..)?;
+    }
+    None
 }
 
 /// One more byte of a big-endian number.
@@ -185,6 +214,17 @@ mod tests {
         for seconds in [DATES.start - 1.0, DATES.end, 1e18, -1e300, f64::INFINITY, f64::NAN] {
             assert!(list(seconds).unwrap_err().contains("date"), "{seconds}");
         }
+    }
+
+    #[test]
+    fn text_that_the_reader_would_drop_is_refused() {
+        assert_eq!(xml("<string>&lt;&#x41;&amp;<!-- & <![CDATA[ -->&quot;</string>").unwrap()["a"], "<A&\"".into());
+        assert!(xml("<string><![CDATA[text]]></string>").unwrap_err().contains("CDATA"));
+        for entity in ["&text;", "&lt &gt;", "&", "&l;t;"] {
+            assert!(xml(&format!("<string>{entity}</string>")).unwrap_err().contains("an entity"), "{entity}");
+        }
+        // What is no XML knows neither.
+        assert_eq!(read(b"{ a = \"&text;\"; }").unwrap()["a"], "&text;".into());
     }
 
     /// Each of 40 arrays holds the next one twice.

@@ -14,7 +14,9 @@ use crate::error::neutral;
 use crate::{Error, backend};
 
 impl<R: Role> Inactive<R> {
-    /// Sets how much may wait in the connection.
+    /// Sets how much may wait in the connection. Past it, senders are refused; and the client of an accepted connection
+    /// that takes nothing at all for `XPC_RUNTIME_STALL_TIMEOUT` is cut off. On Apple platforms it does nothing: libxpc
+    /// sets no limit.
     pub fn budget(mut self, budget: Budget) -> Self {
         self.connection.set_budget(budget);
         self

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rayon::prelude::*;
-use rustix::fs::OFlags;
+use rustix::fs::{Access, AtFlags, CWD, OFlags};
 use walkdir::WalkDir;
 
 use super::staging::StagingError;
@@ -123,7 +123,9 @@ pub fn copy_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> {
 /// Not a file that has other names already, nor one with extended attributes or bits that a copy would not have.
 fn link_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> {
     let meta = fs_err::symlink_metadata(from).map_err(|e| StagingError::io("read", from, e))?;
-    let plain = meta.nlink() == 1 && meta.mode() & 0o7000 == 0 && !has_attributes(from);
+    // What cannot be read cannot be sealed either: of the copy that fails, the error names the file, and not the link to it.
+    let readable = rustix::fs::accessat(CWD, from.as_std_path(), Access::READ_OK, AtFlags::EACCESS).is_ok();
+    let plain = readable && meta.nlink() == 1 && meta.mode() & 0o7000 == 0 && !has_attributes(from);
     // A file of somebody else's, another file system, too many links: a copy serves as well.
     if !plain || fs_err::hard_link(from, to).is_err() {
         return copy_file(from, to);

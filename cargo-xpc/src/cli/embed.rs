@@ -246,6 +246,7 @@ fn finish(args: &EmbedArgs, app: &Utf8Path, host: &HostApp, work: &Work<'_>, ui:
     }
     faults::point("signed");
     let published = publish::publish(staging, publish::Replace::asked(args.non_atomic))?;
+    faults::point("published");
     for path in &embedded {
         ui.status("Embedded", path);
     }

@@ -92,7 +92,7 @@ pub enum MachProblem {
 #[derive(Debug, Error)]
 pub enum MachError {
     /// The file could not be read at all. The message names it.
-    #[error(transparent)]
+    #[error("{0}{remedy}", remedy = crate::exit::remedy(.0))]
     Io(#[from] std::io::Error),
     /// The file was read, and is not sound Mach-O.
     #[error("{path} {problem}")]

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::select::find_services;
 use super::{BundlePart, Given, PlanError, check_clashes, select, service_part, warn_of_type, warnings};
-use crate::anatomy::Anatomy;
+use crate::anatomy::{Anatomy, AnatomyError};
 use crate::config::{Service, ServiceType};
 use crate::macho::{CodeFlags, Content, MachFile, sniff};
 
@@ -42,17 +42,17 @@ pub fn host(bundle: &Utf8Path) -> Result<HostApp, PlanError> {
     if bundle.extension() != Some("app") {
         return Err(wrong("is no .app; services are embedded in apps".to_owned()));
     }
-    let anatomy = Anatomy::read(bundle).map_err(|e| PlanError::Request(e.to_string()))?;
+    let anatomy = Anatomy::read(bundle)?;
     if !anatomy.has_contents() {
         return Err(wrong("has no `Contents`: it is no app for macOS".to_owned()));
     }
     let identifier = anatomy.identifier().ok_or_else(|| wrong("has no CFBundleIdentifier".to_owned()))?.to_owned();
     let executable = anatomy.executable().ok_or_else(|| wrong("names no executable".to_owned()))?;
-    if !crate::anatomy::is_inside(&executable).map_err(|e| PlanError::Request(e.to_string()))? {
+    if !crate::anatomy::is_inside(&executable).map_err(AnatomyError::from)? {
         let name = executable.strip_prefix(bundle).unwrap_or(&executable);
         return Err(wrong(format!("has no file `{name}`, which its Info.plist names as CFBundleExecutable")));
     }
-    let bytes = fs_err::read(&executable).map_err(|e| PlanError::Request(e.to_string()))?;
+    let bytes = fs_err::read(&executable).map_err(AnatomyError::from)?;
     let (targets, hardened) = match sniff(&bytes) {
         Content::Elf(_) => (Vec::new(), false),
         _ => {
@@ -129,7 +129,7 @@ pub fn plan_embedded(given: Given<'_>, names: &[String], host: &HostApp) -> Resu
 /// # Errors
 /// Where its Info.plist cannot be read.
 pub fn warnings_of_made(path: &Utf8Path, host: &HostApp) -> Result<Vec<String>, PlanError> {
-    let anatomy = Anatomy::read(path).map_err(|e| PlanError::Request(e.to_string()))?;
+    let anatomy = Anatomy::read(path)?;
     let name = path.file_name().unwrap_or(path.as_str());
     let mut warnings = Vec::new();
     let identifier = anatomy.identifier().unwrap_or_default();

@@ -7,6 +7,7 @@ use camino::Utf8PathBuf;
 use cargo_metadata::Metadata;
 use serde::Serialize;
 
+use crate::anatomy::AnatomyError;
 use crate::config::{App, BundleId, CodeSigning, Config, ConfigError, Program, Service, SystemVersion};
 use crate::exit::{Coded, Exit};
 use crate::sign::Identity;
@@ -43,11 +44,17 @@ pub enum PlanError {
     /// The request contradicts itself or the machine.
     #[error("{0}")]
     Request(String),
+    /// A bundle that is there already cannot be read.
+    #[error(transparent)]
+    Bundle(#[from] AnatomyError),
 }
 
 impl Coded for PlanError {
     fn exit_code(&self) -> Exit {
-        Exit::Usage
+        match self {
+            Self::Bundle(AnatomyError::Io(_)) => Exit::Io,
+            _ => Exit::Usage,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::macho::{Arch, MachError};
 #[non_exhaustive]
 pub enum SignError {
     /// Reading or writing failed. The message names the path.
-    #[error(transparent)]
+    #[error("{0}{remedy}", remedy = crate::exit::remedy(.0))]
     Io(#[from] std::io::Error),
     /// Not a bundle, or one whose Info.plist cannot be read.
     #[error(transparent)]

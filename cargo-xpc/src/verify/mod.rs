@@ -34,7 +34,7 @@ pub use self::requirement::{Requirement, RequirementError};
 #[non_exhaustive]
 pub enum VerifyError {
     /// The message names the path.
-    #[error(transparent)]
+    #[error("{0}{remedy}", remedy = crate::exit::remedy(.0))]
     Io(#[from] std::io::Error),
     /// Not a bundle, or one whose Info.plist cannot be read.
     #[error(transparent)]

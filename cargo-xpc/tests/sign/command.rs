@@ -2,8 +2,6 @@
 
 use std::process::{Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-
 use crate::fixture::{App, TOOL_INTEL, tool, write};
 use crate::limit::output;
 use cargo_xpc::sign::SignRequest;
@@ -135,29 +133,4 @@ fn a_voided_ticket_is_removed_and_told() {
     assert_eq!(code, 0);
     assert!(stderr.contains("`Contents/CodeResources` is removed: the notarization ticket is void"), "{stderr}");
     assert!(!app.path("CodeResources").exists());
-}
-
-/// Debug builds stop themselves at named points, where they can be killed.
-#[test]
-fn killed_anywhere_the_bundle_is_whole() {
-    let app = App::full();
-    app.sign(&SignRequest::default());
-    let before = app.content();
-    for point in ["staged", "signing", "signed", "published"] {
-        let mut child = command(&app, &["sign", "Demo.app"])
-            .env("CARGO_XPC_STOP_AT", point)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let pid = Pid::from_child(&child);
-        let status = waitpid(Some(pid), WaitOptions::UNTRACED).unwrap().unwrap().1;
-        assert!(status.stopped(), "{point} was not reached");
-        kill_process(pid, Signal::KILL).unwrap();
-        child.wait().unwrap();
-        assert_eq!(verify(&app.root).unwrap().findings, [], "{point}");
-        assert_eq!(app.content() == before, point != "published", "{point}");
-    }
-    assert_eq!(run(&app, &["sign", "Demo.app"]).0, 0);
-    alone(&app);
 }

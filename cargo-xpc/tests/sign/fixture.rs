@@ -121,6 +121,14 @@ impl App {
         Self { _dir: dir, root }
     }
 
+    /// A copy with all that stands beside it.
+    pub fn with_neighbours(other: &Self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Utf8PathBuf::from_path_buf(dir.path().join("folder")).unwrap();
+        cargo_xpc::bundle::tree::copy(other.root.parent().unwrap(), &folder).unwrap();
+        Self { _dir: dir, root: folder.join("Demo.app") }
+    }
+
     /// Every file's mode and bytes, every symlink's target.
     pub fn content(&self) -> BTreeMap<String, (u32, Vec<u8>)> {
         let mut content = BTreeMap::new();

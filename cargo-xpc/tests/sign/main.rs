@@ -1,6 +1,7 @@
 //! Signing, reading back and inspecting, on real Mach-O files.
 
 mod apple;
+mod bombs;
 mod changes;
 mod command;
 mod demands;
@@ -23,6 +24,8 @@ mod peers;
 mod profile;
 mod refusals;
 mod requests;
+#[cfg(target_os = "linux")]
+mod system;
 mod third_party;
 mod timestamp;
 mod verifying;

@@ -38,10 +38,10 @@ pub(crate) fn connect(name: &Arc<str>, socket: OwnedFd) -> Result<(), Errno> {
 
 /// Has the launcher, in this process or another, do something with a service: [`CONNECT`], [`KILL`] or [`TERMINATE`].
 pub(crate) fn ask(what: &[u8], name: &Arc<str>, socket: OwnedFd) -> Result<(), Errno> {
-    match inherited().or_else(owner) {
+    match inherited().map_or_else(owner, |bootstrap| Ok(Some(bootstrap)))? {
         Some(bootstrap) => socket::send_packet(bootstrap, &[what, name.as_bytes()].concat(), Some(socket.as_fd())),
         None => {
-            launcher::launcher().ask(Request::read(what, name.clone(), socket).ok_or(Errno::INVAL)?);
+            launcher::launcher()?.ask(Request::read(what, name.clone(), socket).ok_or(Errno::INVAL)?);
             Ok(())
         }
     }
@@ -60,9 +60,13 @@ pub(crate) fn time(packet: &[u8]) -> Option<Duration> {
 
 /// The socket to another process of the app that launches services. Asked once: a process that has begun to launch goes
 /// on.
-fn owner() -> Option<&'static OwnedFd> {
+fn owner() -> Result<Option<&'static OwnedFd>, Errno> {
     static OWNER: OnceLock<Option<OwnedFd>> = OnceLock::new();
-    OWNER.get_or_init(|| launcher::find_owner(bundle::path().ok()?)).as_ref()
+    if let Some(owner) = OWNER.get() {
+        return Ok(owner.as_ref());
+    }
+    let found = bundle::path().map_or(Ok(None), launcher::find_owner)?;
+    Ok(OWNER.get_or_init(|| found).as_ref())
 }
 
 /// The bootstrap socket that a launcher gave this process.

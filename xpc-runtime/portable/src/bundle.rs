@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use plist::{Dictionary, Value};
+use rustix::event::{EventfdFlags, eventfd};
 
+use crate::error::explain;
 use crate::sandbox::Policy;
 
 /// Names the bundle whose services a program outside any bundle can reach: `cargo run`, `cargo test`.
@@ -42,8 +44,8 @@ pub(crate) fn find(name: &str) -> Result<Service, Arc<str>> {
 }
 
 /// Where this process's bundle is; otherwise why it has none.
-pub(crate) fn path() -> Result<&'static Path, &'static str> {
-    own().as_ref().map(|bundle| bundle.path.as_path()).map_err(String::as_str)
+pub(crate) fn path() -> Result<&'static Path, String> {
+    own().map(|bundle| bundle.path.as_path())
 }
 
 /// The identifier of the bundle whose executable this is.
@@ -53,13 +55,19 @@ pub(crate) fn identifier(program: &Path) -> Option<String> {
     text(info.as_dictionary()?, "CFBundleIdentifier").map(str::to_owned)
 }
 
-fn own() -> &'static Result<Bundle, String> {
+fn own() -> Result<&'static Bundle, String> {
     static BUNDLE: OnceLock<Result<Bundle, String>> = OnceLock::new();
-    BUNDLE.get_or_init(|| {
+    if BUNDLE.get().is_none() {
+        // What cannot be read for now must not be remembered. A folder and a file in it:
+        let spare = || eventfd(0, EventfdFlags::CLOEXEC);
+        spare().and_then(|_first| spare()).map_err(explain)?;
+    }
+    let bundle = BUNDLE.get_or_init(|| {
         let executable =
             std::env::current_exe().map_err(|error| format!("cannot tell which program is running: {error}"))?;
         Bundle::read(&locate(&executable, std::env::var_os(BUNDLE_VARIABLE).as_deref())?)
-    })
+    });
+    bundle.as_ref().map_err(String::clone)
 }
 
 /// The innermost app that contains the program, else the one that the environment names.

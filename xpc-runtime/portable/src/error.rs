@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use xpc_object::EncodeError;
 
 /// Why a message was not sent or has no reply.
@@ -30,4 +31,22 @@ pub enum Error {
     /// The message cannot be represented on the wire.
     #[error(transparent)]
     Encode(#[from] EncodeError),
+}
+
+/// What a failed system call means to the user, and what to do about it.
+pub(crate) fn explain(error: Errno) -> String {
+    if is_out_of_descriptors(error) {
+        "no descriptor is free: raise the limit (ulimit -n), or close some".into()
+    } else {
+        error.to_string()
+    }
+}
+
+/// Whether it may be otherwise soon: others use what is lacking.
+pub(crate) fn is_transient(error: Errno) -> bool {
+    is_out_of_descriptors(error) || matches!(error, Errno::NOMEM | Errno::NOBUFS | Errno::TOOMANYREFS | Errno::AGAIN)
+}
+
+fn is_out_of_descriptors(error: Errno) -> bool {
+    matches!(error, Errno::MFILE | Errno::NFILE)
 }

@@ -8,6 +8,7 @@
 //! | 6..8 | how many descriptors come with it, little-endian |
 //! | 8..16 | request number, little-endian; zero where the kind has none |
 
+use std::ops::{AddAssign, SubAssign};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -38,6 +39,37 @@ pub(crate) enum Kind {
     NoReply = 5,
     /// From the launcher, instead of a service's hello: there is no such service. The payload says why, in UTF-8.
     Refused = 6,
+    /// So many bytes of messages and requests (the number) and so many descriptors (the payload) have been handled: as
+    /// many more may be sent.
+    Credit = 7,
+}
+
+/// How much a frame takes of a budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub bytes: usize,
+    pub descriptors: usize,
+}
+
+impl Size {
+    /// Of an encoded frame, as its header says, whatever has left already.
+    pub fn of(frame: &[u8]) -> Self {
+        Self { bytes: frame.len(), descriptors: usize::from(u16::from_le_bytes([frame[6], frame[7]])) }
+    }
+}
+
+impl AddAssign for Size {
+    fn add_assign(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.descriptors += other.descriptors;
+    }
+}
+
+impl SubAssign for Size {
+    fn sub_assign(&mut self, other: Self) {
+        self.bytes -= other.bytes;
+        self.descriptors -= other.descriptors;
+    }
 }
 
 /// A frame to be sent.
@@ -63,6 +95,7 @@ pub(crate) enum Frame {
     Reply(u64, Dictionary),
     NoReply(u64),
     Refused(Arc<str>),
+    Credit(Size),
 }
 
 /// The peer does not speak this protocol; it is cut off.
@@ -102,6 +135,10 @@ pub(crate) fn decode(frame: &Bytes, descriptors: Vec<OwnedFd>) -> Result<Frame, 
         kind if kind == Kind::Reply as u8 => Frame::Reply(number, message()?),
         kind if kind == Kind::NoReply as u8 && payload.is_empty() => Frame::NoReply(number),
         kind if kind == Kind::Refused as u8 => Frame::Refused(String::from_utf8_lossy(&payload).into()),
+        kind if kind == Kind::Credit as u8 => Frame::Credit(Size {
+            bytes: usize::try_from(number).map_err(|_| Malformed)?,
+            descriptors: u32::from_le_bytes((*payload).try_into().map_err(|_| Malformed)?) as usize,
+        }),
         _ => return Err(Malformed),
     };
     // Each was asked for by a value of the message.
@@ -141,6 +178,12 @@ pub(crate) fn control(kind: Kind, number: u64, payload: &[u8]) -> Vec<u8> {
     finish(frame)
 }
 
+/// A frame that says how much more the peer may send.
+pub(crate) fn credit(size: Size) -> Vec<u8> {
+    let descriptors = u32::try_from(size.descriptors).unwrap_or(u32::MAX);
+    control(Kind::Credit, size.bytes as u64, &descriptors.to_le_bytes())
+}
+
 /// A frame that carries a message.
 pub(crate) fn message(kind: Kind, number: u64, message: &Dictionary) -> Result<Outgoing, Error> {
     let mut frame = Vec::with_capacity(256);
@@ -156,6 +199,11 @@ pub(crate) fn message(kind: Kind, number: u64, message: &Dictionary) -> Result<O
 /// Whether an encoded frame ends a request.
 pub(crate) fn is_reply(frame: &[u8]) -> bool {
     frame[4] == Kind::Reply as u8 || frame[4] == Kind::NoReply as u8
+}
+
+/// Whether an encoded frame may only be sent as far as the peer gives credit: what waits for a handler there.
+pub(crate) fn needs_credit(frame: &[u8]) -> bool {
+    frame[4] == Kind::Message as u8 || frame[4] == Kind::Request as u8
 }
 
 /// Changes the number of an encoded frame: numbers are given under the connection's lock, encoding happens outside it.
@@ -195,6 +243,8 @@ mod tests {
         );
         assert!(matches!(read(control(Kind::NoReply, 3, &[]).into()), Frame::NoReply(3)));
         assert!(matches!(read(control(Kind::Refused, 0, b"why").into()), Frame::Refused(reason) if &*reason == "why"));
+        let size = Size { bytes: 1 << 20, descriptors: 7 };
+        assert!(matches!(read(credit(size).into()), Frame::Credit(read) if read == size));
     }
 
     #[test]
@@ -205,6 +255,7 @@ mod tests {
             control(Kind::Hello, 0, &[2, 0, 0, 0]),
             control(Kind::Message, 0, b"CPX@"),
             control(Kind::NoReply, 1, b"x"),
+            control(Kind::Credit, 1, b"x"),
             vec![0; HEADER_BYTES],
             vec![0; 3],
         ] {

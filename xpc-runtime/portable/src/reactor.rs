@@ -15,6 +15,7 @@ use rustix::io::{Errno, read, write};
 
 use crate::connection::{AbortOnPanic, Core};
 use crate::endpoint::Rendezvous;
+use crate::error::explain;
 use crate::mach::Port;
 use crate::service::Acceptor;
 use crate::timer::Clock;
@@ -57,8 +58,18 @@ pub(crate) struct Reactor {
 
 /// The process's reactor, started at first use.
 pub(crate) fn reactor() -> &'static Reactor {
+    try_reactor().unwrap_or_else(|error| panic!("cannot begin to serve XPC connections: {}", explain(error)))
+}
+
+/// The same, for whoever can say that it failed.
+pub(crate) fn try_reactor() -> Result<&'static Reactor, Errno> {
     static REACTOR: OnceLock<Reactor> = OnceLock::new();
-    REACTOR.get_or_init(|| Reactor::new().expect("an epoll instance and an eventfd can be created"))
+    if let Some(reactor) = REACTOR.get() {
+        return Ok(reactor);
+    }
+    // One that another thread was faster than is closed again: no thread waits in it yet.
+    let made = Reactor::new()?;
+    Ok(REACTOR.get_or_init(|| made))
 }
 
 impl Reactor {

@@ -1,6 +1,7 @@
 //! The side of a service: it takes over the connections that the launcher hands it.
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,11 +13,12 @@ use rustix::thread::gettid;
 
 use crate::bootstrap::{self, ACCEPTED, BUSY, CONNECT, IDLE};
 use crate::connection::{Core, Inactive};
+use crate::error::explain;
 use crate::launcher::DEBUG_VARIABLE;
 use crate::lock;
 use crate::reactor::{Source, reactor};
 use crate::socket::{self, Packet};
-use crate::{termination, transaction};
+use crate::{settings, termination, timer, transaction};
 
 /// How many connections are taken over in one go before the thread looks at others.
 const TURNS: usize = 64;
@@ -26,6 +28,8 @@ type Accept = Box<dyn FnMut(Inactive) + Send>;
 pub(crate) struct Acceptor {
     bootstrap: &'static OwnedFd,
     accept: Mutex<Accept>,
+    /// No descriptor was free for the last connection; it is said once.
+    starved: AtomicBool,
 }
 
 /// Serves the connections that arrive, for good. `accept` is called once for each, one at a time; a connection that it
@@ -42,7 +46,8 @@ pub fn run_service(accept: impl FnMut(Inactive) + Send + 'static) -> ! {
     wait_for_debugger();
     transaction::become_service();
     termination::watch();
-    let acceptor = Arc::new(Acceptor { bootstrap, accept: Mutex::new(Box::new(accept)) });
+    let acceptor =
+        Arc::new(Acceptor { bootstrap, accept: Mutex::new(Box::new(accept)), starved: AtomicBool::new(false) });
     let reactor = reactor();
     reactor
         .add(reactor.new_token(), bootstrap, Source::Acceptor(acceptor), EventFlags::IN)
@@ -75,7 +80,7 @@ fn wait_for_debugger() {
 
 impl Acceptor {
     /// The reactor's call: the bootstrap socket can be read.
-    pub(crate) fn ready(&self, token: u64) {
+    pub(crate) fn ready(self: &Arc<Self>, token: u64) {
         for _ in 0..TURNS {
             if transaction::is_terminating() {
                 // What is not taken over goes to the next instance.
@@ -86,9 +91,7 @@ impl Acceptor {
                 Ok(Packet::Received(bytes, None)) if bytes.starts_with(IDLE) => self.say_whether_idle(&bytes),
                 // The answer to `IDLE`.
                 Ok(Packet::Received(bytes, None)) if bytes == BUSY => {}
-                // No descriptor was free for the connection: the launcher lets it go, so that its client is interrupted
-                // and others go on.
-                Ok(Packet::Received(..)) => self.confirm(),
+                Ok(Packet::Received(..)) => return self.refuse_for_want_of_descriptors(token),
                 Ok(Packet::End) => exit_with_the_app(),
                 Err(_) => break,
             }
@@ -116,6 +119,20 @@ impl Acceptor {
         }
     }
 
+    /// The launcher lets the connection go, so that its client is interrupted and others go on; not at once, since the
+    /// client may come again at once.
+    fn refuse_for_want_of_descriptors(self: &Arc<Self>, token: u64) {
+        if !self.starved.swap(true, Ordering::Relaxed) {
+            eprintln!("a new connection is refused: {}", explain(Errno::MFILE));
+        }
+        let acceptor = self.clone();
+        let later = move || {
+            acceptor.confirm();
+            reactor().arm(token, acceptor.bootstrap, EventFlags::IN);
+        };
+        timer::after(settings::RETRY.get(), later).detach();
+    }
+
     /// Tells the launcher that it need not keep the oldest connection that it sent.
     fn confirm(&self) {
         // A launcher that is gone is noticed when the socket is read.
@@ -123,6 +140,7 @@ impl Acceptor {
     }
 
     fn take_over(&self, socket: OwnedFd) {
+        self.starved.store(false, Ordering::Relaxed);
         let peer = Core::accept(socket);
         // Before the handler runs: if it crashes, this connection has been accepted and is not for the next instance to
         // crash on.

@@ -16,7 +16,7 @@ use super::end::Outcome;
 use super::reader::Batch;
 use super::suspension::Held;
 use super::{Connection, Event, Queue};
-use crate::frame::Frame;
+use crate::frame::{Frame, Malformed};
 use crate::message::{Message, Reply};
 use crate::slot::Slot;
 use crate::testing::Faults;
@@ -122,7 +122,7 @@ impl Core {
                 entered = true;
             }
             if state.is_deliverable()
-                && let Some(event) = state.inbox.pop_front()
+                && let Some((event, receipt)) = state.inbox.pop()
             {
                 state.in_handler = true;
                 let connection = state.handle.upgrade();
@@ -130,6 +130,8 @@ impl Core {
                 self.dispatch(connection, event);
                 let mut state = lock(&self.state);
                 state.in_handler = false;
+                state.outbox.progress += 1;
+                state.was_handled(&receipt);
                 drop(self.flush(state));
                 self.leave_queue(&mut entered);
                 continue;
@@ -213,11 +215,10 @@ impl Core {
     /// Puts what was read where it belongs.
     fn sort(self: &Arc<Self>, link: &Arc<Link>, batch: Batch) {
         let faults = self.faults.get();
-        let mut filled = Vec::new();
-        let mut unheard = Vec::new();
-        let mut refused = None;
+        let (mut filled, mut unwanted) = (Vec::new(), Vec::new());
+        let (mut refused, mut ended, mut credited) = (None, batch.ended, false);
         // A connection that was accepted has had its peer compared.
-        let greeted = batch.frames.iter().any(|frame| matches!(frame, Frame::Hello));
+        let greeted = batch.frames.iter().any(|(frame, _)| matches!(frame, Frame::Hello));
         let unfit = if greeted { self.check_peer(batch.credentials).err() } else { None };
         let mut state = lock(&self.state);
         // A link that was cancelled meanwhile has nothing more to say.
@@ -227,50 +228,63 @@ impl Core {
         if state.suspended > 0 {
             return state.held.push(Held::Batch(link.clone(), batch));
         }
-        for frame in batch.frames {
-            if matches!(frame, Frame::Reply(..) | Frame::NoReply(_)) {
-                state.owed = state.owed.saturating_sub(1);
-            }
-            match frame {
+        for (frame, size) in batch.frames {
+            let sender = state.credentials;
+            let message = match frame {
+                Frame::Message(message) => Message::new(message, None, sender),
+                Frame::Request(number, message) => {
+                    Message::new(message, Some(Reply::new(self.clone(), link.token, number)), sender)
+                }
+                Frame::Reply(number, _) if faults.is_some_and(Faults::drops_this_reply) => {
+                    filled.extend(state.pending.remove(&number).map(|slot| (slot, Err(Error::Interrupted))));
+                    continue;
+                }
+                Frame::Reply(number, message) => {
+                    let result = match &state.rejected {
+                        Some(reason) => Err(Error::PeerRejected(reason.clone())),
+                        None => Ok(Message::new(message, None, sender)),
+                    };
+                    filled.extend(state.pending.remove(&number).map(|slot| (slot, result)));
+                    continue;
+                }
+                Frame::NoReply(number) => {
+                    filled.extend(state.pending.remove(&number).map(|slot| (slot, Err(Error::Interrupted))));
+                    continue;
+                }
+                Frame::Credit(size) => {
+                    state.outbox.give_credit(size);
+                    credited = true;
+                    continue;
+                }
                 Frame::Hello => {
                     state.credentials = batch.credentials;
                     if let Some(reason) = &unfit {
                         state.rejected = Some(reason.clone());
                         if !matches!(self.origin, Origin::Named(Named { is_session: true, .. })) {
-                            state.inbox.push_back(Event::PeerRejected(reason.clone()));
+                            state.inbox.push(Event::PeerRejected(reason.clone()));
                         }
                     }
                     if let Origin::Named(Named { place: Place::User(reached), .. }) = &self.origin {
                         reached.store(true, Ordering::Relaxed);
                     }
+                    continue;
                 }
-                Frame::Refused(reason) => refused = Some(reason),
-                Frame::Message(_) if state.rejected.is_some() => {}
-                Frame::Message(message) => {
-                    let sender = state.credentials;
-                    state.inbox.push_back(Event::Message(Message::new(message, None, sender)));
+                Frame::Refused(reason) => {
+                    refused = Some(reason);
+                    continue;
                 }
-                Frame::Request(number, message) => {
-                    let reply = Reply::new(self.clone(), link.token, number);
-                    let sender = state.credentials;
-                    let message = Message::new(message, Some(reply), sender);
-                    match state.rejected {
-                        Some(_) => unheard.push(message),
-                        None => state.inbox.push_back(Event::Message(message)),
-                    }
+            };
+            match state.inbox.admit(size, link.token) {
+                Ok(receipt) if state.rejected.is_some() || matches!(state.phase, Phase::Closing) => {
+                    // Nobody is to hear it, or nobody is left.
+                    state.was_handled(&receipt);
+                    unwanted.push(message);
                 }
-                Frame::Reply(number, _) if faults.is_some_and(Faults::drops_this_reply) => {
-                    filled.extend(state.pending.remove(&number).map(|slot| (slot, Err(Error::Interrupted))))
-                }
-                Frame::Reply(number, message) => {
-                    let result = match &state.rejected {
-                        Some(reason) => Err(Error::PeerRejected(reason.clone())),
-                        None => Ok(Message::new(message, None, state.credentials)),
-                    };
-                    filled.extend(state.pending.remove(&number).map(|slot| (slot, result)));
-                }
-                Frame::NoReply(number) => {
-                    filled.extend(state.pending.remove(&number).map(|slot| (slot, Err(Error::Interrupted))))
+                Ok(receipt) => state.inbox.push_admitted(Event::Message(message), receipt),
+                Err(Malformed) => {
+                    unwanted.push(message);
+                    ended = true;
+                    break;
                 }
             }
         }
@@ -278,10 +292,12 @@ impl Core {
             (Some(reason), ..) => Some(Outcome::Refused(reason)),
             // Another connection goes on: its service may be the right one the next time.
             (None, Some(reason), Origin::Named(Named { is_session: true, .. })) => Some(Outcome::Rejected(reason)),
-            (None, ..) => batch.ended.then_some(Outcome::Disconnected),
+            (None, ..) if batch.starved => Some(Outcome::Starved),
+            (None, ..) => ended.then_some(Outcome::Disconnected),
         };
         match outcome {
             Some(outcome) => self.end_locked(state, outcome),
+            None if credited || !unwanted.is_empty() => drop(self.flush(state)),
             None => drop(state),
         }
         // Waking runs an executor's code. If it panicked, this connection would never be attended again.
@@ -291,7 +307,7 @@ impl Core {
         }
         std::mem::forget(guard);
         // Their senders are told that they were dropped: not under the lock.
-        drop(unheard);
+        drop(unwanted);
     }
 
     fn dispatch(self: &Arc<Self>, connection: Option<Connection>, event: Event) {

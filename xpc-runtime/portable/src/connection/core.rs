@@ -6,7 +6,7 @@
 //! the reactor again. `handler` and `reader` are touched by the attendant only. Here are the state and the way out;
 //! `attendant` is the way in, `suspension` closes both for a while, and `end` ends things.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -19,16 +19,18 @@ use rustix::net::{RecvFlags, Shutdown, shutdown};
 use xpc_object::Endpoint;
 
 use super::end::Outcome;
+use super::inbox::{Inbox, Receipt};
 use super::outbox::{Barrier, Item, Outbox};
 use super::reader::Reader;
 use super::suspension::Held;
 use super::{Connection, Event, Handler, Inactive, Queue, WeakConnection};
 use crate::credentials::{Credentials, receive_message};
+use crate::error::{explain, is_transient};
 use crate::frame::{self, HELLO, Kind, Outgoing};
-use crate::reactor::{Job, Source, reactor};
+use crate::reactor::{Job, Source, reactor, try_reactor};
 use crate::slot::{self, Slot};
 use crate::testing::Faults;
-use crate::{Error, PeerRequirement, bootstrap, bundle, endpoint, lock, mach, socket};
+use crate::{Error, PeerRequirement, bootstrap, bundle, endpoint, lock, mach, settings, socket, timer};
 
 pub(super) const LISTENER_GONE: &str = "the endpoint's listener is gone";
 
@@ -71,24 +73,26 @@ pub(super) enum Place {
 pub(super) struct State {
     pub(super) phase: Phase,
     pub(super) link: Option<Arc<Link>>,
+    /// A connection made by name has reached its service before.
+    was_linked: bool,
     /// A thread reads the socket or runs the handler.
     pub(super) attended: bool,
     /// What the reactor watches the link for; nothing once it has said so (one-shot).
     pub(super) armed: EventFlags,
     /// A handler runs: nothing is sent until it returns.
     pub(super) in_handler: bool,
-    pub(super) inbox: VecDeque<Event>,
+    pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
     pub(super) writer: Writer,
     /// A barrier runs: nothing is sent until it returns.
     pub(super) barred: bool,
+    /// Somebody will look whether the peer takes what waits for it.
+    pub(super) stall_watched: bool,
     /// How many times the connection was suspended and not yet resumed. Meanwhile nothing is sent, read or handled.
     pub(super) suspended: usize,
     /// What came in for a suspended connection all the same.
     pub(super) held: Vec<Held>,
     pub(super) pending: HashMap<u64, Arc<Slot>>,
-    /// How many requests of the current link have not been answered, whether or not anybody still waits.
-    pub(super) owed: usize,
     last_number: u64,
     pub(super) credentials: Option<Credentials>,
     /// Why the peer of the current link is not heard.
@@ -115,6 +119,8 @@ pub(super) enum Writer {
     Busy,
     /// The reactor, once the socket takes more.
     Blocked,
+    /// The reactor, some time later: the kernel has no room for what is to be sent, and would not say when it has.
+    Later,
 }
 
 /// One socket of a connection; one made by name gets a new link after every interruption.
@@ -130,17 +136,18 @@ impl Core {
             state: Mutex::new(State {
                 phase: Phase::Inactive,
                 link,
+                was_linked: false,
                 attended: false,
                 armed: EventFlags::empty(),
                 in_handler: false,
-                inbox: VecDeque::new(),
+                inbox: Inbox::default(),
                 outbox: Outbox::default(),
                 writer: Writer::Idle,
                 barred: false,
+                stall_watched: false,
                 suspended: 0,
                 held: Vec::new(),
                 pending: HashMap::new(),
-                owed: 0,
                 last_number: 0,
                 credentials,
                 rejected: None,
@@ -213,7 +220,7 @@ impl Core {
     pub(crate) fn termination_imminent(self: &Arc<Self>) {
         let mut state = lock(&self.state);
         if matches!((&self.origin, &state.phase), (Origin::Accepted, Phase::Active)) {
-            state.inbox.push_back(Event::TerminationImminent);
+            state.inbox.push(Event::TerminationImminent);
             self.kick(&state);
         }
     }
@@ -267,7 +274,7 @@ impl Core {
                 Err(error) => {
                     let reason = match error {
                         Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => LISTENER_GONE.into(),
-                        error => format!("cannot connect to the endpoint's listener: {error}").into(),
+                        error => format!("cannot connect to the endpoint's listener: {}", explain(error)).into(),
                     };
                     self.end_locked(state, Outcome::Refused(reason));
                 }
@@ -276,7 +283,7 @@ impl Core {
                 state.keep = Some(connection.clone());
                 if let Some(reason) = rejected {
                     state.rejected = Some(reason.clone());
-                    state.inbox.push_back(Event::PeerRejected(reason));
+                    state.inbox.push(Event::PeerRejected(reason));
                 }
                 let link = state.link.clone().expect("accepted with a socket");
                 state.armed = EventFlags::IN;
@@ -322,14 +329,8 @@ impl Core {
             self.arm(&mut state);
         }
         state.last_number += 1;
-        state.owed += 1;
         let number = state.last_number;
         state.pending.insert(number, slot);
-        if state.owed == 1 && state.outbox.replies_pile_up() {
-            // From now on the peer is read again.
-            self.kick(&state);
-            self.arm(&mut state);
-        }
         frame::set_number(&mut frame.bytes, number);
         self.enqueue(state, frame);
         Ok((number, leads))
@@ -397,10 +398,18 @@ impl Core {
                 }
             });
             match dialled {
-                Ok(link) => (state.link, state.armed) = (Some(link), EventFlags::IN),
+                Ok(link) => {
+                    (state.link, state.armed) = (Some(link), EventFlags::IN);
+                    state.was_linked = true;
+                }
+                // It has worked before and may again.
+                Err(error) if state.was_linked && is_transient(error) => {
+                    self.end_locked(state, Outcome::Disconnected);
+                    return Err(Error::Interrupted);
+                }
                 Err(error) => {
                     // To the user this is final: what is true now must stay true.
-                    let reason: Arc<str> = format!("cannot connect to {name}: {error}").into();
+                    let reason: Arc<str> = format!("cannot connect to {name}: {}", explain(error)).into();
                     self.end_locked(state, Outcome::Refused(reason.clone()));
                     return Err(Error::Invalid(reason));
                 }
@@ -411,13 +420,14 @@ impl Core {
 
     /// A fresh socket pair, one end of it on its way to the other side.
     fn dial(self: &Arc<Self>, hand_over: impl FnOnce(OwnedFd) -> Result<(), Errno>) -> Result<Arc<Link>, Errno> {
+        let reactor = try_reactor()?;
         let (ours, theirs) = socket::connection_pair()?;
         socket::send(&ours, &frame::control(Kind::Hello, 0, &HELLO))?;
-        let link = Arc::new(Link { socket: ours, token: reactor().new_token() });
-        reactor().add(link.token, &link.socket, Source::Connection(self.clone()), EventFlags::IN)?;
-        reactor().start();
+        let link = Arc::new(Link { socket: ours, token: reactor.new_token() });
+        reactor.add(link.token, &link.socket, Source::Connection(self.clone()), EventFlags::IN)?;
+        reactor.start();
         if let Err(error) = hand_over(theirs) {
-            reactor().remove(link.token, &link.socket);
+            reactor.remove(link.token, &link.socket);
             return Err(error);
         }
         Ok(link)
@@ -435,6 +445,7 @@ impl Core {
     /// sent its request returns, and whoever reads it should not have to wait.
     pub(super) fn flush<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         if state.writer != Writer::Idle {
+            self.watch_for_stall(&mut state);
             return state;
         }
         while state.may_send() {
@@ -461,6 +472,9 @@ impl Core {
                 // The frame's link ended meanwhile; what is in the outbox now is for the next one.
                 continue;
             }
+            if result.is_ok() {
+                state.outbox.progress += 1;
+            }
             match result {
                 Ok(sent) if start + sent == frame.bytes.len() => state.outbox.left(&frame),
                 Ok(sent) => {
@@ -473,8 +487,14 @@ impl Core {
                     self.arm(&mut state);
                     return self.wake_senders(state);
                 }
-                // The peer is gone, or the kernel takes no more descriptors on their way: whoever reads the socket finds
-                // out, and says so.
+                // Too many descriptors of this user's are on their way, or memory is short.
+                Err(error) if is_transient(error) => {
+                    state.outbox.put_back(frame);
+                    state.writer = Writer::Later;
+                    self.send_later(link.token);
+                    return self.wake_senders(state);
+                }
+                // The peer is gone: whoever reads the socket finds out, and says so.
                 Err(_) => {
                     let _ = shutdown(&link.socket, Shutdown::Both);
                     state.outbox.discard_frames();
@@ -485,8 +505,25 @@ impl Core {
         self.wake_senders(state)
     }
 
+    fn send_later(self: &Arc<Self>, token: u64) {
+        let core = self.clone();
+        let send = move || {
+            let mut state = lock(&core.state);
+            if state.writer != Writer::Later || state.link.as_ref().is_none_or(|link| link.token != token) {
+                return;
+            }
+            state.writer = Writer::Idle;
+            let state = core.flush(state);
+            if matches!(state.phase, Phase::Closing) {
+                core.close_if_done(state);
+            }
+        };
+        timer::after(settings::RETRY.get(), send).detach();
+    }
+
     /// Tells those who wait for room that there is some.
     fn wake_senders<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.watch_for_stall(&mut state);
         let woken = state.outbox.take_woken();
         if woken.is_empty() {
             return state;
@@ -504,6 +541,7 @@ impl Core {
             core.running(barrier);
             let mut state = lock(&core.state);
             state.barred = false;
+            state.outbox.progress += 1;
             let mut state = core.flush(state);
             // What was sent may have been what held the reading up.
             core.kick(&state);
@@ -535,24 +573,31 @@ impl Core {
 }
 
 impl State {
-    fn may_send(&self) -> bool {
+    pub(super) fn may_send(&self) -> bool {
         !self.in_handler && !self.barred && self.suspended == 0
     }
 
-    /// Whether more may be read. A peer that takes no replies gets its requests read no further; but replies that are
-    /// owed to this side always are, or two such peers would wait for each other.
+    /// Whether more may be read. What came in is no reason to stop: see `inbox`. A connection without handles reads on
+    /// for the credit that what is left needs.
     pub(super) fn may_read(&self) -> bool {
-        self.suspended == 0
-            && !matches!(self.phase, Phase::Closing)
-            && (self.owed > 0 || !self.outbox.replies_pile_up())
+        self.suspended == 0 && !(matches!(self.phase, Phase::Closing) && self.outbox.is_empty())
     }
 
-    /// Whether the handler may be called for the first event in the inbox.
+    /// Whether the handler may be called for the first event in the inbox. A peer that takes no replies gets no further
+    /// requests handled.
     pub(super) fn is_deliverable(&self) -> bool {
         match self.inbox.front() {
             None => false,
-            Some(Event::Message(_)) => self.owed > 0 || !self.outbox.replies_pile_up(),
+            Some(Event::Message(_)) => !self.outbox.replies_pile_up(),
             Some(_) => true,
+        }
+    }
+
+    /// The handler is done with what came with this receipt: the peer gets credit for it.
+    pub(super) fn was_handled(&mut self, receipt: &Receipt) {
+        let Some(link) = &self.link else { return };
+        if let Some(credit) = self.inbox.handled(receipt, link.token) {
+            self.outbox.push_credit(credit);
         }
     }
 

@@ -1,6 +1,5 @@
 //! How links and connections end.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard};
 
 use rustix::event::epoll::EventFlags;
@@ -21,8 +20,12 @@ pub(crate) enum Outcome {
     Refused(Arc<str>),
     /// The peer of a session does not meet its requirement.
     Rejected(Arc<str>),
+    /// No descriptor was free for what came.
+    Starved,
     /// This side cancelled.
     Cancelled,
+    /// The peer takes nothing of what it asked for.
+    Stalled,
 }
 
 impl Core {
@@ -52,25 +55,31 @@ impl Core {
         let closing = matches!(state.phase, Phase::Closing);
         let cancelled = matches!(outcome, Outcome::Cancelled);
         let (error, event) = match outcome {
+            Outcome::Disconnected | Outcome::Starved if matches!(&self.origin, Origin::Named(named) if !named.is_session) => {
+                (Error::Interrupted, Event::Interrupted)
+            }
+            Outcome::Starved => {
+                invalid("no descriptor was free for what came with a message: raise the limit (ulimit -n)".into())
+            }
             Outcome::Disconnected => match &self.origin {
-                Origin::Named(named) if named.is_session => invalid("the service ended, or ended the session".into()),
-                Origin::Named(_) => (Error::Interrupted, Event::Interrupted),
+                Origin::Named(_) => invalid("the service ended, or ended the session".into()),
                 Origin::Endpoint(_) | Origin::Accepted => invalid("the peer ended the connection".into()),
             },
             Outcome::Refused(reason) => invalid(reason),
             Outcome::Rejected(reason) => (Error::PeerRejected(reason.clone()), Event::Invalid(reason)),
             Outcome::Cancelled => invalid("the connection was cancelled".into()),
+            Outcome::Stalled => invalid("the peer took nothing of what waited for it, and was cut off".into()),
         };
         if let Error::Invalid(reason) | Error::PeerRejected(reason) = &error {
             state.phase = Phase::Invalid(reason.clone());
         }
         // What was received before the end is still delivered, except after this side's own cancel or drop.
         let discards = closing || cancelled;
-        let discarded = if discards { std::mem::take(&mut state.inbox) } else { VecDeque::new() };
+        let discarded = if discards { state.inbox.take() } else { Vec::new() };
         let mut pending = std::mem::take(&mut state.pending);
         let unlinked = Self::unlink(&mut state);
         if !closing {
-            state.inbox.push_back(event);
+            state.inbox.push(event);
         }
         if state.suspended > 0 {
             let failed = pending.drain().map(|(_, slot)| Held::Failed(slot, error.clone()));
@@ -94,8 +103,8 @@ impl Core {
     /// dropped under the lock.
     fn unlink(state: &mut State) -> Option<(Option<Source>, Vec<Held>)> {
         state.outbox.discard_frames();
-        state.owed = 0;
-        if state.writer == Writer::Blocked {
+        state.inbox.unlink();
+        if matches!(state.writer, Writer::Blocked | Writer::Later) {
             state.writer = Writer::Idle;
         }
         state.credentials = None;
@@ -115,7 +124,7 @@ impl Core {
             return;
         }
         state.phase = Phase::Closing;
-        let unread = std::mem::take(&mut state.inbox);
+        let unread = state.inbox.take();
         self.close_if_done(state);
         drop(unread);
     }

@@ -3,9 +3,11 @@
 mod attendant;
 mod core;
 mod end;
+mod inbox;
 mod outbox;
 mod queue;
 mod reader;
+mod stall;
 mod suspension;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
 use crate::credentials::{Credentials, Received, receive_message, receive_message_more};
-use crate::frame::{self, Frame, Malformed};
+use crate::frame::{self, Frame, Malformed, Size};
 use crate::socket;
 
 /// How much one call reads at most into the thread's own buffer.
@@ -36,13 +36,16 @@ pub(super) struct Reader {
 /// What one read brought.
 #[derive(Default)]
 pub(super) struct Batch {
-    pub frames: Vec<Frame>,
+    /// With the size that each had on its way.
+    pub frames: Vec<(Frame, Size)>,
     /// Who sent the hello, if it is among the frames.
     pub credentials: Option<Credentials>,
     /// Nothing more is there right now.
     pub drained: bool,
     /// The stream is at its end, or broken, or the peer does not keep the protocol: no more frames will come.
     pub ended: bool,
+    /// And that is so because no descriptor was free for what came.
+    pub starved: bool,
 }
 
 impl Reader {
@@ -62,6 +65,7 @@ impl Reader {
         match self.receive(socket, flags, &mut batch) {
             Ok(()) => {}
             Err(ReadError::Io(Errno::AGAIN)) => batch.drained = true,
+            Err(ReadError::Starved) => (batch.ended, batch.starved) = (true, true),
             Err(ReadError::Io(_) | ReadError::Malformed(Malformed)) => batch.ended = true,
         }
         if batch.ended {
@@ -127,9 +131,9 @@ impl Reader {
     }
 
     /// Without all that came along a message means nothing.
-    fn keep_descriptors(&mut self, mut received: Received) -> Result<Received, Malformed> {
+    fn keep_descriptors(&mut self, mut received: Received) -> Result<Received, ReadError> {
         self.descriptors.extend(std::mem::take(&mut received.descriptors));
-        if received.cut { Err(Malformed) } else { Ok(received) }
+        if received.cut { Err(ReadError::Starved) } else { Ok(received) }
     }
 
     /// A peer sends no more descriptors than belong to the frame that it is sending.
@@ -158,18 +162,20 @@ impl Reader {
         if count > self.descriptors.len() {
             return Err(Malformed.into());
         }
+        let size = Size::of(frame);
         let frame = frame::decode(frame, self.descriptors.drain(..count).collect())?;
         // A hello comes first and once; a refusal comes instead of it.
         if self.greeted == matches!(frame, Frame::Hello | Frame::Refused(_)) {
             return Err(Malformed.into());
         }
         self.greeted = true;
-        batch.frames.push(frame);
+        batch.frames.push((frame, size));
         Ok(())
     }
 }
 
 enum ReadError {
+    Starved,
     Io(Errno),
     Malformed(Malformed),
 }

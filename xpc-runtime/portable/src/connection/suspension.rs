@@ -43,6 +43,7 @@ impl Core {
         if state.suspended > 0 {
             return;
         }
+        state.outbox.progress += 1;
         if state.outbox.has_frame() {
             // Where that fails, the connection is over, and its handler has been told.
             let Ok(connected) = self.connect(state) else { return };

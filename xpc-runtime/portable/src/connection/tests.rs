@@ -2,15 +2,20 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use xpc_object::{Array, Dictionary, Fd, SharedMemory};
 
+use super::core::Writer;
 use super::{Connection, Core, Event};
-use crate::frame::{self, Frame, HELLO, HELLO_BYTES, Kind};
-use crate::{Credentials, Error, Message, PeerRequirement, socket};
+use crate::frame::{self, Frame, HELLO, HELLO_BYTES, Kind, Size};
+use crate::{Credentials, Error, Message, PeerRequirement, lock, socket};
 
+mod limits;
 mod requirement;
 mod semantics;
 
@@ -63,11 +68,54 @@ fn read(socket: &OwnedFd, length: usize) -> Vec<u8> {
     bytes
 }
 
+/// The next frame, handled at once: as a receiver does, it gives credit for what needs some.
 fn read_frame(socket: &OwnedFd) -> Frame {
+    loop {
+        let (frame, size) = read_without_credit(socket);
+        if matches!(frame, Frame::Message(_) | Frame::Request(..)) {
+            // Where the connection is over, nobody wants it.
+            let _ = rustix::io::write(socket, &frame::credit(size));
+        }
+        if !matches!(frame, Frame::Credit(_)) {
+            return frame;
+        }
+    }
+}
+
+fn read_without_credit(socket: &OwnedFd) -> (Frame, Size) {
     let mut bytes = read(socket, frame::HEADER_BYTES);
     let total = frame::total_length(&bytes).unwrap().expect("a header");
     bytes.extend(read(socket, total - bytes.len()));
-    frame::decode(&bytes.into(), Vec::new()).unwrap()
+    let size = Size::of(&bytes);
+    (frame::decode(&bytes.into(), Vec::new()).unwrap(), size)
+}
+
+/// Waits until the connection has done all that it does by itself, and does nothing more until something comes from
+/// elsewhere: no thread is at it, none is on its way to it, and nothing has happened that one would come for.
+fn settle(connection: &Connection) {
+    let start = std::time::Instant::now();
+    loop {
+        let state = lock(&connection.0.core.state);
+        let busy = state.attended || state.writer == Writer::Busy;
+        let kicked = state.suspended == 0 && (state.is_deliverable() || !state.held.is_empty());
+        let announced = state.link.as_ref().is_some_and(|link| {
+            let events = PollFlags::from_bits_truncate(state.armed.bits() as u16);
+            !events.is_empty() && poll(&mut [PollFd::new(&link.socket, events)], Some(&Timespec::default())) != Ok(0)
+        });
+        drop(state);
+        if !busy && !kicked && !announced {
+            return;
+        }
+        assert!(start.elapsed() < FOR_EVER, "attended or written {busy}, kicked {kicked}, announced {announced}");
+        thread::yield_now();
+    }
+}
+
+/// Whether the connection has sent nothing that was not read, and does not by itself.
+fn sends_nothing(connection: &Connection, peer: &OwnedFd) -> bool {
+    settle(connection);
+    let mut byte = [0];
+    socket::receive(peer, &mut byte, RecvFlags::DONTWAIT | RecvFlags::PEEK) == Err(Errno::AGAIN)
 }
 
 fn next(events: &Receiver<Event>) -> Event {
@@ -252,7 +300,7 @@ fn send_all(peer: &OwnedFd, mut frame: frame::Outgoing) {
     while sent < frame.bytes.len() {
         match socket::send_frame(peer, &frame.bytes[sent..], &mut frame.descriptors) {
             Ok(more) => sent += more,
-            Err(rustix::io::Errno::AGAIN) => std::thread::yield_now(),
+            Err(Errno::AGAIN) => thread::yield_now(),
             Err(error) => panic!("{error}"),
         }
     }

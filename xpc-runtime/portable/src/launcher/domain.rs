@@ -32,26 +32,46 @@ pub(super) struct Domain {
     /// `None` where the socket cannot be made: then helper processes have domains of their own.
     listener: Option<OwnedFd>,
     helpers: Vec<OwnedFd>,
+    /// No descriptor was free for a helper; polling would not wait.
+    starved: bool,
 }
 
 impl Domain {
     pub fn open(bundle: Option<&Path>) -> Self {
-        Self { listener: bundle.and_then(|bundle| listen_as(getpid(), bundle).ok()), helpers: Vec::new() }
+        Self {
+            listener: bundle.and_then(|bundle| listen_as(getpid(), bundle).ok()),
+            helpers: Vec::new(),
+            starved: false,
+        }
     }
 
     /// What to wait for.
     pub fn sources(&self) -> impl Iterator<Item = PollFd<'_>> {
-        self.listener.iter().chain(&self.helpers).map(|socket| PollFd::new(socket, PollFlags::IN))
+        self.listener
+            .iter()
+            .filter(|_| !self.starved)
+            .chain(&self.helpers)
+            .map(|socket| PollFd::new(socket, PollFlags::IN))
+    }
+
+    /// Whether it has to be looked at again soon, since nothing will announce it.
+    pub fn is_starved(&self) -> bool {
+        self.starved
     }
 
     /// Lets helpers in and takes their requests.
     pub fn read_requests(&mut self) -> Vec<Request> {
-        let listener = self.listener.iter();
-        self.helpers.extend(
-            listener
-                .flat_map(|listener| std::iter::from_fn(move || accept_with(listener, SocketFlags::CLOEXEC).ok()))
-                .filter(is_descendant),
-        );
+        self.starved = false;
+        while let Some(listener) = &self.listener {
+            match accept_with(listener, SocketFlags::CLOEXEC) {
+                Ok(helper) => self.helpers.extend(Some(helper).filter(is_descendant)),
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(error) => {
+                    self.starved = error != Errno::AGAIN;
+                    break;
+                }
+            }
+        }
         let mut requests = Vec::new();
         self.helpers.retain(|helper| {
             loop {
@@ -68,14 +88,25 @@ impl Domain {
 }
 
 /// The socket to the ancestor of this process that owns the domain, if there is one.
-pub(crate) fn find_owner(bundle: &Path) -> Option<OwnedFd> {
-    let ancestors = std::iter::successors(getppid(), |pid| parent(*pid));
-    ancestors.take(MAX_GENERATIONS).find_map(|ancestor| {
-        let socket = new_socket(SocketFlags::CLOEXEC).ok()?;
-        connect(&socket, &address(ancestor, bundle)?).ok()?;
-        let owner = credentials::maker(&socket)?;
-        (owner.pid == number(ancestor) && owner.euid == geteuid().as_raw()).then_some(socket)
-    })
+///
+/// # Errors
+/// It cannot be asked: there may be one all the same.
+pub(crate) fn find_owner(bundle: &Path) -> Result<Option<OwnedFd>, Errno> {
+    // The ancestors are read from files.
+    let (spare, mut socket) = (new_socket(SocketFlags::CLOEXEC)?, new_socket(SocketFlags::CLOEXEC)?);
+    drop(spare);
+    for ancestor in std::iter::successors(getppid(), |pid| parent(*pid)).take(MAX_GENERATIONS) {
+        let Some(address) = address(ancestor, bundle) else { continue };
+        if connect(&socket, &address).is_err() {
+            continue;
+        }
+        let owner = credentials::maker(&socket);
+        if owner.is_some_and(|owner| owner.pid == number(ancestor) && owner.euid == geteuid().as_raw()) {
+            return Ok(Some(socket));
+        }
+        socket = new_socket(SocketFlags::CLOEXEC)?;
+    }
+    Ok(None)
 }
 
 fn listen_as(pid: Pid, bundle: &Path) -> Result<OwnedFd, Errno> {
@@ -140,6 +171,6 @@ mod tests {
         // Another test's child may hold a copy of the other end for the moment between its fork and its exec.
         poll(&mut [PollFd::new(&stranger, PollFlags::IN)], None).unwrap();
         assert!(matches!(socket::receive_packet(&stranger), Ok(Packet::End)));
-        assert!(find_owner(bundle.path()).is_none());
+        assert!(find_owner(bundle.path()).unwrap().is_none());
     }
 }

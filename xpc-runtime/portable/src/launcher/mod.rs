@@ -27,6 +27,7 @@ pub(crate) use self::request::Request;
 use self::request::What;
 pub use self::spawn::{DEBUG_VARIABLE, KEPT_VARIABLES};
 use self::throttle::Throttle;
+use crate::error::explain;
 use crate::frame::{self, Kind};
 use crate::{bundle, lock, settings, socket};
 
@@ -37,17 +38,20 @@ pub(crate) struct Launcher {
 }
 
 /// Starts the launcher at first use.
-pub(crate) fn launcher() -> &'static Launcher {
+pub(crate) fn launcher() -> Result<&'static Launcher, Errno> {
     static LAUNCHER: OnceLock<&'static Launcher> = OnceLock::new();
-    LAUNCHER.get_or_init(|| {
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("an eventfd can be created");
+    if let Some(launcher) = LAUNCHER.get() {
+        return Ok(launcher);
+    }
+    let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+    Ok(LAUNCHER.get_or_init(|| {
         let launcher: &'static Launcher = Box::leak(Box::new(Launcher { requests: Mutex::default(), wake }));
         thread::Builder::new()
             .name("xpc-launcher".into())
             .spawn(|| launcher.run())
             .expect("the thread that launches XPC services can be started");
         launcher
-    })
+    }))
 }
 
 impl Launcher {
@@ -62,7 +66,7 @@ impl Launcher {
         let mut services = Services::default();
         let mut domain = Domain::open(bundle::path().ok());
         loop {
-            self.wait(&services.instances, &domain, services.timeout(Instant::now()).as_ref());
+            self.wait(&services.instances, &domain, services.timeout(Instant::now(), domain.is_starved()).as_ref());
             let _ = read(&self.wake, &mut [0_u8; 8]);
             // What waited for its service to be started again came before what is asked for now.
             let mut requests = std::mem::take(&mut services.delayed);
@@ -110,8 +114,8 @@ impl Default for Services {
 
 impl Services {
     /// How long to wait at most, where something is to be done by itself.
-    fn timeout(&self, now: Instant) -> Option<Timespec> {
-        if self.instances.values().any(Instance::is_throttled) {
+    fn timeout(&self, now: Instant, starved: bool) -> Option<Timespec> {
+        if starved || self.instances.values().any(Instance::is_throttled) {
             return Timespec::try_from(settings::RETRY.get()).ok();
         }
         let due = |request: &Request| self.throttle.not_before(&request.name, now);
@@ -152,7 +156,8 @@ impl Services {
             }
             let launched = bundle::find(&request.name).and_then(|service| {
                 spawn::spawn(&request.name, &service).map_err(|error| {
-                    format!("cannot start {}: {}: {error}", request.name, service.executable.display()).into()
+                    let why = Errno::from_io_error(&error).map_or_else(|| error.to_string(), explain);
+                    format!("cannot start {}: {}: {why}", request.name, service.executable.display()).into()
                 })
             });
             match launched {

@@ -42,7 +42,7 @@ pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> 
         .env(bootstrap::VARIABLE, format!("{}:{}", theirs.as_raw_fd(), getpid()))
         .current_dir("/")
         .envs(waits_for_debugger(name).then_some((DEBUG_VARIABLE, &**name)))
-        .envs(env::var_os(settings::IDLE_THREAD.variable).map(|value| (settings::IDLE_THREAD.variable, value)))
+        .envs(settings::OF_SERVICES.iter().filter_map(|it| Some((it.variable, env::var_os(it.variable)?))))
         .stdin(Stdio::null())
         .stdout(log_end.try_clone()?)
         .stderr(log_end);

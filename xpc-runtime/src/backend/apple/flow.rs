@@ -19,12 +19,14 @@ use crate::Error;
 pub struct Budget {
     /// Bytes of encoded messages.
     pub bytes: usize,
+    /// Descriptors in them.
+    pub descriptors: usize,
 }
 
 impl Default for Budget {
-    /// 64 MiB, as on other systems.
+    /// 64 MiB and 256 descriptors, as on other systems.
     fn default() -> Self {
-        Self { bytes: 64 << 20 }
+        Self { bytes: 64 << 20, descriptors: 256 }
     }
 }
 

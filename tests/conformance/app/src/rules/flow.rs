@@ -1,12 +1,13 @@
 //! Holding connections up, and what waits in them.
 
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use conformance_service::{OTHER, SERVICE};
-use xpc_runtime::{Array, Budget, Connection, Error, Queue};
+use xpc_runtime::{Array, Budget, Connection, Error, Fd, Queue};
 
 use crate::case::{Case, Outcome};
 use crate::client::{FOR_EVER, ask, block_on, connect, op};
@@ -21,6 +22,7 @@ pub const CASES: &[Case] = &[
     Case::new("12", "nothing_is_sent_while_a_barrier_runs", barrier_bars),
     Case::new("12", "a_barrier_runs_even_where_the_connection_is_over", barrier_at_the_end),
     Case::new("f", "past_the_budget_senders_are_refused_or_wait", budget).portable(&[]),
+    Case::new("f", "descriptors_have_a_budget_too", budget_of_descriptors).portable(&[]),
     Case::new("f", "waiting_for_room_inside_the_own_handler_is_an_error", budget_in_handler).portable(&[]),
     Case::new("g", "a_context_goes_with_the_last_clone_or_when_it_is_replaced", context),
     Case::new("h", "handlers_of_one_queue_run_one_at_a_time", queue),
@@ -186,7 +188,7 @@ fn barrier_at_the_end() -> Outcome {
 }
 
 /// As many bytes as ten of the messages below have, at most.
-const SMALL: Budget = Budget { bytes: 10_000 };
+const SMALL: Budget = Budget { bytes: 10_000, descriptors: 3 };
 
 fn filled() -> (Connection, xpc_runtime::Suspension, u64) {
     let connection = Connection::service(SERVICE).budget(SMALL).activate();
@@ -218,6 +220,22 @@ fn budget() -> Outcome {
     blocked.join().expect("it does not panic")?;
     let list = ask(&connection, &op("list"))?;
     assert_eq!(*list.array("values")?, (0..=taken).collect::<Array>(), "nothing is lost, nothing comes twice");
+    Ok(())
+}
+
+fn budget_of_descriptors() -> Outcome {
+    let connection = Connection::service(SERVICE).budget(SMALL).activate();
+    let suspension = connection.suspend();
+    let file: Fd = OwnedFd::from(std::fs::File::open("/dev/null").expect("there is one")).into();
+    let message = |value: u64| op("append").with("value", value).with("fd", &file);
+    for value in 0..SMALL.descriptors as u64 {
+        connection.send(&message(value))?;
+    }
+    assert_eq!(connection.send(&message(9)), Err(Error::Full));
+    drop(suspension);
+    block_on(connection.send_ready())?;
+    let list = ask(&connection, &op("list"))?;
+    assert_eq!(list.array("values")?.len(), SMALL.descriptors);
     Ok(())
 }
 
