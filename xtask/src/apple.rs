@@ -53,7 +53,7 @@ impl Build {
         run(&mut self.cargo("build", &["--package", "libxpc-shim"]))?;
         run(&mut self.cargo("test", &["--package", "libxpc-shim", "--tests"]))?;
         let runtime = ["--package", "xpc-runtime", "--package", "xpc-runtime-tests", "--lib"];
-        let tests = ["--test", "serde", "--test", "launcher"];
+        let tests = ["--test", "over_shim", "--test", "serde", "--test", "launcher", "--test", "mach"];
         run(self.cargo("test", &runtime).args(tests))?;
         run(&mut Command::new(self.conformance()?))
     }

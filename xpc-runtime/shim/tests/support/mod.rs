@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::{c_int, c_ulong, c_void};
 use std::process::{Command, Output};
 
-use xpc_runtime_sys::block::_NSConcreteGlobalBlock;
+use xpc_runtime_sys::block::{_NSConcreteGlobalBlock, _NSConcreteStackBlock};
 use xpc_runtime_sys::types::{block_t, xpc_object_t};
 
 const VARIABLE: &str = "XPC_SHIM_TEST_MISTAKE";
@@ -48,7 +48,7 @@ impl GlobalBlock {
 
     /// The same, but it has to be copied by who keeps it.
     pub const fn on_the_stack(invoke: extern "C" fn(*const Self, xpc_object_t)) -> Self {
-        Self { flags: 0, ..Self::new(invoke) }
+        Self { isa: (&raw const _NSConcreteStackBlock).cast(), flags: 0, ..Self::new(invoke) }
     }
 
     pub fn as_ptr(&'static self) -> block_t {
