@@ -62,6 +62,7 @@ const NAMED: &[(&str, &str)] = &[
     ("dispatch_queue_attr_t", "dispatch_queue_attr_t"),
     ("dispatch_queue_s", "struct dispatch_queue_s"),
     ("dispatch_queue_t", "dispatch_queue_t"),
+    ("dispatch_time_t", "dispatch_time_t"),
     ("xpc_connection_handler_t", "xpc_connection_handler_t"),
     ("xpc_finalizer_t", "xpc_finalizer_t"),
     ("xpc_session_create_flags_t", "xpc_session_create_flags_t"),

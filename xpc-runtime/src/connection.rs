@@ -1,14 +1,12 @@
 use std::fmt;
 use std::marker::PhantomData;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use xpc_object::{Dictionary, Endpoint};
 
 use crate::error::neutral;
-use crate::{Error, HandlerOutcome, Message, backend};
+use crate::{Error, HandlerOutcome, Message, Queue, ReplyFuture, backend};
 
 /// How a connection came to be: [`Named`], [`ByEndpoint`] or [`Accepted`].
 pub trait Role: sealed::Sealed {}
@@ -239,7 +237,25 @@ impl Connection {
     /// The future's: [`Error::Interrupted`], [`Error::Invalid`], [`Error::Full`], [`Error::Encode`].
     #[doc(alias = "xpc_connection_send_message_with_reply")]
     pub fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
-        ReplyFuture(self.0.send_with_reply(message))
+        ReplyFuture::new(self.0.send_with_reply(message))
+    }
+
+    /// Queues a request, and has `handler` called with its outcome on this queue: it takes turns with whatever else runs
+    /// there, so that it can share state with that without a lock. Never blocks, and never calls `handler` itself.
+    ///
+    /// The connection is kept until `handler` was called. A blocking request inside it, on a connection of the same
+    /// queue, fails with [`Error::WouldDeadlock`]. A panic in it ends the process.
+    ///
+    /// # Errors
+    /// Those of [`send_with_reply`](Self::send_with_reply), to `handler`.
+    #[doc(alias = "xpc_connection_send_message_with_reply")]
+    pub fn send_with_reply_on(
+        &self,
+        queue: &Queue,
+        message: &Dictionary,
+        handler: impl FnOnce(Result<Message, Error>) + Send + 'static,
+    ) {
+        self.0.send_with_reply_on(&queue.0, message, move |outcome| handler(neutral(outcome).map(Message::new)));
     }
 
     /// Sends a request, once there is room in the budget, and blocks until its reply arrives.
@@ -305,23 +321,5 @@ impl Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("name", &self.name()).field("pid", &self.pid()).finish_non_exhaustive()
-    }
-}
-
-/// The reply to a request, once it arrives. It keeps its connection or session alive; dropping it discards this reply only.
-#[must_use = "a dropped future discards the reply: use `send` for a message that needs none"]
-pub struct ReplyFuture(backend::ReplyFuture);
-
-impl ReplyFuture {
-    pub(crate) fn new(future: backend::ReplyFuture) -> Self {
-        Self(future)
-    }
-}
-
-impl Future for ReplyFuture {
-    type Output = Result<Message, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|result| neutral(result).map(Message::new))
     }
 }

@@ -73,6 +73,7 @@
 //! | `XPC_RUNTIME_THROTTLE_FIRST` | 0.25 | the first delay |
 //! | `XPC_RUNTIME_STALL_TIMEOUT` | 60 | how long a client may take nothing of what waits for it, with the budget used up; 0: for ever |
 //! | `XPC_RUNTIME_IDLE_THREAD` | 10 | how long a thread that is not needed waits for work |
+//! | `XPC_RUNTIME_ACTIVITY_SECOND` | 1 | how long a second of an [`Activity`]'s [`Criteria`] is, in services too |
 //! | `XPC_RUNTIME_RETRY` | 0.01 | how soon something is tried again that the kernel has no room for |
 //!
 //! # Types
@@ -83,6 +84,7 @@
 //! On Apple platforms the crate needs libSystem alone and macOS 11. `--cfg xpc_runtime_force_portable` in `RUSTFLAGS`
 //! chooses the portable backend where it supports the system.
 
+mod activity;
 mod backend;
 mod connection;
 mod error;
@@ -90,18 +92,21 @@ mod flow;
 mod listener;
 mod message;
 mod outcome;
+mod reply;
 mod requirement;
 mod service;
 mod session;
 pub mod testing;
 mod transaction;
 
-pub use crate::connection::{Accepted, ByEndpoint, Connection, Inactive, Named, ReplyFuture, Role};
+pub use crate::activity::{Activity, ActivityState, Criteria, Priority};
+pub use crate::connection::{Accepted, ByEndpoint, Connection, Inactive, Named, Role};
 pub use crate::error::Error;
 pub use crate::flow::{Budget, Queue, SendReady, Suspension};
 pub use crate::listener::{Anonymous, InactiveListener, Kind, Listener, MachService};
 pub use crate::message::{Message, Reply};
 pub use crate::outcome::HandlerOutcome;
+pub use crate::reply::{ReplyFuture, TimedReply};
 pub use crate::requirement::{EntitlementValue, PeerRequirement};
 pub use crate::service::{dispatch_main, xpc_main};
 pub use crate::session::{InactiveSession, Session};

@@ -26,6 +26,15 @@ pub fn terminate_service(name: &str) -> Result<bool, Error> {
     backend::testing::terminate_service(name)
 }
 
+/// Has a run of this process's activity of this identifier be asked to pause:
+/// [`Activity::should_defer`](crate::Activity::should_defer). Says whether one goes on.
+///
+/// # Errors
+/// [`Error::Unsupported`].
+pub fn defer_activity(identifier: &str) -> Result<bool, Error> {
+    backend::testing::defer_activity(identifier)
+}
+
 /// Of the replies that arrive over the connection the next ones, so many, get lost: their requests fail with
 /// [`Error::Interrupted`].
 ///

@@ -2,5 +2,6 @@
 
 pub mod assemble;
 pub mod publish;
+mod removal;
 pub mod staging;
 pub mod tree;

@@ -24,14 +24,14 @@ impl Replace {
     }
 }
 
-/// Moves the staged bundle to its destination; the old one, if there was one, is removed afterwards.
+/// Moves the staged bundle to its destination. The old one, if there was one, then stands in the staging folder, and goes with it.
 ///
 /// `renameat2(2)` with `RENAME_NOREPLACE`, then `RENAME_EXCHANGE`; on macOS `renamex_np(2)` with `RENAME_EXCL` and
 /// `RENAME_SWAP`.
 ///
 /// # Errors
 /// Where the file system refuses; the destination is as it was.
-pub fn publish(staging: Staging, replace: Replace) -> Result<Utf8PathBuf, StagingError> {
+pub fn publish(staging: &Staging, replace: Replace) -> Result<Utf8PathBuf, StagingError> {
     let (from, to) = (staging.bundle(), staging.destination().to_owned());
     let rename = |flags| rustix::fs::renameat_with(CWD, from.as_std_path(), CWD, to.as_std_path(), flags);
     match rename(RenameFlags::NOREPLACE).map_err(io::Error::from) {
@@ -45,7 +45,6 @@ pub fn publish(staging: Staging, replace: Replace) -> Result<Utf8PathBuf, Stagin
         Err(error) => return Err(StagingError::io("publish", to, error)),
     }
     match rename(RenameFlags::EXCHANGE).map_err(io::Error::from) {
-        // The old bundle now stands in the staging folder and goes with it.
         Ok(()) => {
             crate::faults::point("exchanged");
             Ok(to)
@@ -104,7 +103,7 @@ mod tests {
         let (_dir, parent) = folder();
         let to = parent.join("Ä b.app");
         for content in ["one", "two"] {
-            assert_eq!(publish(stage(&to, content), Replace::Atomic).unwrap(), to);
+            assert_eq!(publish(&stage(&to, content), Replace::Atomic).unwrap(), to);
             assert_eq!(fs_err::read_to_string(to.join("file")).unwrap(), content);
             assert_eq!(names(&parent), ["Ä b.app"]);
         }
@@ -114,7 +113,7 @@ mod tests {
     fn a_staging_that_is_dropped_leaves_the_old_bundle() {
         let (_dir, parent) = folder();
         let to = parent.join("x.app");
-        publish(stage(&to, "one"), Replace::Atomic).unwrap();
+        publish(&stage(&to, "one"), Replace::Atomic).unwrap();
         drop(stage(&to, "two"));
         assert_eq!(fs_err::read_to_string(to.join("file")).unwrap(), "one");
         assert_eq!(names(&parent), ["x.app"]);
@@ -125,7 +124,7 @@ mod tests {
         let (_dir, parent) = folder();
         fs_err::create_dir_all(parent.join(".x.app.staging-1/x.app/deep")).unwrap();
         fs_err::create_dir_all(parent.join(".y.app.staging-1")).unwrap();
-        publish(stage(&parent.join("x.app"), "one"), Replace::Atomic).unwrap();
+        publish(&stage(&parent.join("x.app"), "one"), Replace::Atomic).unwrap();
         assert_eq!(names(&parent), [".y.app.staging-1", "x.app"]);
     }
 
@@ -134,7 +133,7 @@ mod tests {
         let (_dir, parent) = folder();
         fs_err::create_dir_all(parent.join("real.app/Contents")).unwrap();
         fs_err::os::unix::fs::symlink("real.app", parent.join("link.app")).unwrap();
-        publish(stage(&parent.join("link.app"), "new"), Replace::Atomic).unwrap();
+        publish(&stage(&parent.join("link.app"), "new"), Replace::Atomic).unwrap();
         assert_eq!(names(&parent), ["link.app", "real.app"]);
         assert!(fs_err::symlink_metadata(parent.join("link.app")).unwrap().is_symlink());
         assert_eq!(fs_err::read_to_string(parent.join("real.app/file")).unwrap(), "new");

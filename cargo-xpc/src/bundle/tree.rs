@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use rustix::fs::{Access, AtFlags, CWD, OFlags};
 use walkdir::WalkDir;
 
+pub use super::removal::remove;
 use super::staging::StagingError;
 
 /// Names that Finder and `tar` leave behind; they break a seal and never belong into a bundle.
@@ -147,28 +148,5 @@ fn has_attributes(path: &Utf8Path) -> bool {
         }
         // Of a file system without them, there are none.
         Err(error) => error != rustix::io::Errno::NOTSUP,
-    }
-}
-
-/// Removes a file or a folder with all that is in it, also where folders were made read-only.
-///
-/// # Errors
-/// Where the system refuses; what is not there needs no removing.
-pub fn remove(path: &Utf8Path) -> io::Result<()> {
-    let gone = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
-    let attempt = || match fs_err::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs_err::remove_dir_all(path),
-        Ok(_) => fs_err::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match attempt() {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            for entry in WalkDir::new(path).into_iter().filter_map(Result::ok).filter(|e| e.file_type().is_dir()) {
-                let _ = fs_err::set_permissions(entry.path(), std::fs::Permissions::from_mode(0o700));
-            }
-            attempt().or_else(|e| if gone(&e) { Ok(()) } else { Err(e) })
-        }
-        Err(error) if gone(&error) => Ok(()),
-        other => other,
     }
 }

@@ -236,7 +236,7 @@ fn bundle(
     faults::point("assembled");
     signing::sign_and_read_back(plan, &unsigned.staging.bundle(), ui)?;
     faults::point("signed");
-    let published = publish::publish(unsigned.staging, replace)?;
+    let published = publish::publish(&unsigned.staging, replace)?;
     faults::point("published");
     ui.status("Bundled", format_args!("{published} ({})", what(plan)));
     let finished = Finished {

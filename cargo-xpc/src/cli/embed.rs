@@ -245,7 +245,7 @@ fn finish(args: &EmbedArgs, app: &Utf8Path, host: &HostApp, work: &Work<'_>, ui:
         signing::sign_embedded(services, asked, &bundle, ui)?;
     }
     faults::point("signed");
-    let published = publish::publish(staging, publish::Replace::asked(args.non_atomic))?;
+    let published = publish::publish(&staging, publish::Replace::asked(args.non_atomic))?;
     faults::point("published");
     for path in &embedded {
         ui.status("Embedded", path);

@@ -119,7 +119,7 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
     signing::tell_kept(&plan, ui);
     let signed = signing::execute(&plan, &bundle, ui)?;
     faults::point("signed");
-    let published = publish::publish(staging, publish::Replace::asked(args.non_atomic))?;
+    let published = publish::publish(&staging, publish::Replace::asked(args.non_atomic))?;
     faults::point("published");
     for code in &signed.code {
         ui.verbose("Signed", format_args!("{} as {} ({})", code.path, code.identifier, code.cdhash));

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Mutex;
 
-use apple_codesign::{AppleCodesignError, MachOSigner, SignedMachOInfo};
+use apple_codesign::{AppleCodesignError, SignedMachOInfo, UniversalBinaryBuilder};
 use camino::{Utf8Path, Utf8PathBuf};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -18,7 +18,7 @@ use super::third_party::sealed_identity;
 use super::walk::Node;
 use super::{Identity, PlannedSignature, Progress, SignError, SignPlan, seal, timestamp};
 use crate::bundle::tree;
-use crate::macho::{CdHash, HashKind};
+use crate::macho::{CdHash, HashKind, Slice};
 
 /// A bundle whose signatures are all made. Nobody has read them back yet.
 #[derive(Clone, Debug, Serialize)]
@@ -183,11 +183,13 @@ impl Run<'_> {
         let current = crate::macho::MachFile::parse(&data)
             .map_err(|problem| crate::macho::MachError::Format { path: file.clone(), problem })?;
         Machine::check(&data, &current, path, self.identity)?;
-        let settings =
-            settings(planned, machine, self.identity, self.timestamp, sealed).map_err(|source| failed(*source))?;
-        let mut signed = Vec::with_capacity(data.len() + (1 << 17));
-        let signer = MachOSigner::new(&data).map_err(failed)?;
-        timestamp::write(&signer, &settings, path, &mut signed)?;
+        // No architecture waits for another, nor for its time stamp.
+        let slice = |(index, slice): (usize, &Slice)| {
+            let settings = settings(planned, (machine, index), self.identity, self.timestamp, sealed);
+            timestamp::sign(slice.bytes(&data), &settings.map_err(|source| failed(*source))?, path)
+        };
+        let slices: Vec<_> = current.slices.par_iter().enumerate().map(slice).collect();
+        let signed = put_together(slices.into_iter().collect::<Result<_, _>>()?).map_err(|source| failed(*source))?;
         let mut info = SignedMachOInfo::parse_data(&signed).map_err(failed)?;
         if let Some(given) = &planned.given_requirement {
             // The library's own words lose where a `*` stood.
@@ -200,6 +202,21 @@ impl Run<'_> {
             SignedCode { path: planned.path.clone(), identifier: planned.identifier.clone(), cdhash: CdHash(cdhash) };
         Ok((code, info))
     }
+}
+
+/// One file of the architectures' own ones, as the library would make it.
+fn put_together(mut slices: Vec<Vec<u8>>) -> Result<Vec<u8>, Box<AppleCodesignError>> {
+    let boxed = |error| Box::new(AppleCodesignError::from(error));
+    if slices.len() == 1 {
+        return Ok(slices.swap_remove(0));
+    }
+    let mut universal = UniversalBinaryBuilder::default();
+    for slice in &slices {
+        universal.add_binary(slice).map_err(boxed)?;
+    }
+    let mut file = Vec::with_capacity(slices.iter().map(|slice| slice.len() + (1 << 14)).sum());
+    universal.write(&mut file).map_err(boxed)?;
+    Ok(file)
 }
 
 /// Makes a new file under the old name, whose old file may have other names.

@@ -7,6 +7,7 @@ use super::machine::Machine;
 use super::{Identity, PlannedSignature, entitlements};
 
 /// What a bundle gives its main executable to seal.
+#[derive(Clone, Copy)]
 pub(super) struct Sealed<'a> {
     pub info: &'a [u8],
     pub resources: &'a [u8],
@@ -14,10 +15,10 @@ pub(super) struct Sealed<'a> {
 
 /// Everything is set explicitly, and nothing imported from the file: an old signature passes on only what the plan took over.
 ///
-/// A `SigningSettings` is bound to its thread: each signature has one made for it, from an identity that all share.
+/// A `SigningSettings` is bound to its thread: each architecture's signature has one made for it, from an identity that all share.
 pub(super) fn settings<'a>(
     planned: &PlannedSignature,
-    machine: &Machine,
+    (machine, slice): (&Machine, usize),
     identity: &'a Identity,
     timestamp: Option<&str>,
     sealed: Option<Sealed<'_>>,
@@ -54,10 +55,8 @@ pub(super) fn settings<'a>(
             settings.set_code_resources_data(all, sealed.resources.to_vec());
         }
         None => {
-            for (index, info) in machine.embedded_info.iter().enumerate() {
-                if let Some(info) = info {
-                    settings.set_info_plist_data(SettingsScope::MultiArchIndex(index), info.clone());
-                }
+            if let Some(Some(info)) = machine.embedded_info.get(slice) {
+                settings.set_info_plist_data(all, info.clone());
             }
         }
     }

@@ -27,21 +27,20 @@ pub fn check_timestamp(identity: &Identity, url: Option<&str>) -> Result<(), Sig
     Err(SignError::TimeStampUrl { url: url.to_owned() })
 }
 
-/// Writes the signed file. Where that asks for a time stamp and the server fails, it is asked again, and the error is about the server.
-pub(super) fn write(
-    signer: &MachOSigner<'_>,
-    settings: &SigningSettings<'_>,
-    path: &Utf8Path,
-    signed: &mut Vec<u8>,
-) -> Result<(), SignError> {
+/// Signs `data`. Where that asks for a time stamp and the server fails, it is asked again, and the error is about the server.
+pub(super) fn sign(data: &[u8], settings: &SigningSettings<'_>, path: &Utf8Path) -> Result<Vec<u8>, SignError> {
+    let failed = |error| SignError::signer(path, error);
+    let signer = MachOSigner::new(data).map_err(failed)?;
+    let mut signed = Vec::with_capacity(data.len() + (1 << 17));
     let Some(url) = settings.time_stamp_url() else {
-        return signer.write_signed_binary(settings, signed).map_err(|error| SignError::signer(path, error));
+        signer.write_signed_binary(settings, &mut signed).map_err(failed)?;
+        return Ok(signed);
     };
     let mut pauses = PAUSES.iter();
     loop {
         signed.clear();
-        let error = match signer.write_signed_binary(settings, signed) {
-            Ok(()) => return Ok(()),
+        let error = match signer.write_signed_binary(settings, &mut signed) {
+            Ok(()) => return Ok(signed),
             Err(AppleCodesignError::SignatureDataTooLarge) => {
                 "its time stamp is larger than a signature has room for".to_owned()
             }
@@ -53,7 +52,7 @@ pub(super) fn write(
                 }
                 describe(&error)
             }
-            Err(other) => return Err(SignError::signer(path, other)),
+            Err(other) => return Err(failed(other)),
         };
         return Err(SignError::TimeStamp { url: url.to_string(), path: path.to_owned(), why: error });
     }

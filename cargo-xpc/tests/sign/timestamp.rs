@@ -1,97 +1,17 @@
 //! Secure time stamps, from a server of our own on this machine.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use cryptographic_message_syntax::SignedData;
 
-use crate::fixture::{App, tool};
+use crate::fixture::{App, TOOL_ARM, tool};
 use crate::identity::{fixture, run, sign, signatures};
+use crate::stamping::{Answer, Server};
 
-/// What the server does with a request.
-#[derive(Clone, Copy, PartialEq)]
-enum Answer {
-    Stamp,
-    /// The first requests get this HTTP status instead.
-    Fail {
-        times: usize,
-    },
-    /// A proper answer of the protocol: no.
-    Refuse,
-}
-
-/// An RFC 3161 server on the loopback interface; OpenSSL makes the stamps.
-struct Server {
-    url: String,
-    requests: Arc<AtomicUsize>,
-}
-
-impl Server {
-    fn start(answer: Answer) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/stamp", listener.local_addr().unwrap());
-        let requests = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&requests);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = BufReader::new(stream.unwrap());
-                let (mut length, mut line) = (0, String::new());
-                while stream.read_line(&mut line).unwrap() > 2 {
-                    let (name, value) = line.split_once(':').unwrap_or_default();
-                    if name.eq_ignore_ascii_case("content-length") {
-                        length = value.trim().parse().unwrap();
-                    }
-                    line.clear();
-                }
-                let mut query = vec![0; length];
-                stream.read_exact(&mut query).unwrap();
-                let number = count.fetch_add(1, Ordering::SeqCst);
-                let (status, body) = match answer {
-                    Answer::Fail { times } if number < times => ("503 Busy", b"busy".to_vec()),
-                    // PKIStatusInfo { rejection }.
-                    Answer::Refuse => ("200 OK", vec![0x30, 5, 0x30, 3, 2, 1, 2]),
-                    _ => ("200 OK", stamp(&query)),
-                };
-                let head = format!(
-                    "HTTP/1.1 {status}\r\nContent-Type: application/timestamp-reply\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                    body.len()
-                );
-                let stream = stream.get_mut();
-                stream.write_all(head.as_bytes()).unwrap();
-                stream.write_all(&body).unwrap();
-            }
-        });
-        Self { url, requests }
-    }
-
-    fn requests(&self) -> usize {
-        self.requests.load(Ordering::SeqCst)
-    }
-}
-
-fn stamp(query: &[u8]) -> Vec<u8> {
-    let dir = tempfile::tempdir().unwrap();
-    let at = |name: &str| dir.path().join(name);
-    let folder = dir.path().display();
-    let config = format!(
-        "[tsa]\ndefault_tsa = server\n[server]\nserial = {folder}/serial\nsigner_digest = sha256\ndefault_policy = 1.2.3.4\n\
-         digests = sha256\naccuracy = secs:1\nordering = yes\ness_cert_id_chain = no\n"
-    );
-    std::fs::write(at("config"), config).unwrap();
-    std::fs::write(at("serial"), "01").unwrap();
-    std::fs::write(at("query"), query).unwrap();
-    let signer = fixture("stamp.pem");
-    let output = Command::new("openssl")
-        .args(["ts", "-reply", "-section", "server", "-signer", &signer, "-inkey", &signer])
-        .args(["-config", at("config").to_str().unwrap(), "-queryfile", at("query").to_str().unwrap()])
-        .args(["-out", at("reply").to_str().unwrap()])
-        .output()
-        .expect("openssl, which makes time stamps here, is not there: `apt-get install openssl`");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    std::fs::read(at("reply")).unwrap()
+fn server(answer: Answer) -> Server {
+    Server::start(fixture("stamp.pem"), answer, Duration::ZERO)
 }
 
 /// The token in a signature, as it stands there: the only value of the attribute `id-aa-timeStampToken`.
@@ -106,7 +26,7 @@ fn token(cms: &[u8]) -> Vec<u8> {
 
 #[test]
 fn each_signature_is_stamped_and_openssl_believes_it() {
-    let server = Server::start(Answer::Stamp);
+    let server = server(Answer::Stamp);
     let app = App::bare(&tool());
     app.service("greeter");
     let identity = fixture("plain.pem");
@@ -149,7 +69,7 @@ fn nobody_is_asked_by_default() {
 
 #[test]
 fn a_server_that_is_busy_is_asked_again() {
-    let server = Server::start(Answer::Fail { times: 2 });
+    let server = server(Answer::Fail { times: 2 });
     let app = App::bare(&tool());
     sign(&app, &["--identity", &fixture("plain.pem"), "--timestamp", &server.url]);
     // Two failures for the first architecture, and a stamp for each.
@@ -157,15 +77,26 @@ fn a_server_that_is_busy_is_asked_again() {
 }
 
 #[test]
-fn a_server_that_fails_is_named_and_the_bundle_left_alone() {
+fn eight_are_asked_for_at_a_time() {
+    let server = server(Answer::Together { count: 8 });
     let app = App::bare(&tool());
+    for name in ["a", "b", "c", "d", "e"] {
+        app.service(name);
+    }
+    sign(&app, &["--identity", &fixture("plain.pem"), "--timestamp", &server.url]);
+    assert_eq!((server.requests(), server.most_at_once()), (12, 8));
+}
+
+#[test]
+fn a_server_that_fails_is_named_and_the_bundle_left_alone() {
+    let app = App::bare(TOOL_ARM);
     let before = app.content();
     let identity = fixture("plain.pem");
     let gone = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}/", listener.local_addr().unwrap())
     };
-    let (busy, refuses) = (Server::start(Answer::Fail { times: usize::MAX }), Server::start(Answer::Refuse));
+    let (busy, refuses) = (server(Answer::Fail { times: usize::MAX }), server(Answer::Refuse));
     for (url, requests, says) in [
         (&busy.url, Some((&busy, 3)), "it answered with something else than a time stamp"),
         (&refuses.url, Some((&refuses, 1)), "it refused: Rejection"),

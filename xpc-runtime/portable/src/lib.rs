@@ -24,6 +24,8 @@ compile_error!(
 );
 
 #[cfg(target_os = "linux")]
+pub mod activity;
+#[cfg(target_os = "linux")]
 mod bootstrap;
 #[cfg(target_os = "linux")]
 mod bundle;

@@ -49,17 +49,19 @@ pub static FIRST_DELAY: Setting = Setting::new("XPC_RUNTIME_THROTTLE_FIRST", 250
 pub static IDLE_EXIT: Setting = Setting::new("XPC_RUNTIME_IDLE_EXIT", 60_000);
 /// How long a service that was told to end may take to end its transactions. As long as launchd's (`ExitTimeOut`).
 pub static EXIT_TIMEOUT: Setting = Setting::new("XPC_RUNTIME_EXIT_TIMEOUT", 20_000);
-/// How long a thread that nothing needs any more waits for work before it ends; services have this and the next from
+/// How long a thread that nothing needs any more waits for work before it ends; services have this and the next two from
 /// their app.
 pub static IDLE_THREAD: Setting = Setting::new("XPC_RUNTIME_IDLE_THREAD", 10_000);
 /// How long the peer of an accepted connection may take nothing at all while the connection's budget is used up; then it
 /// is cut off. 0 means for ever. As long as servers of other kinds wait by default.
 pub static STALL_TIMEOUT: Setting = Setting::new("XPC_RUNTIME_STALL_TIMEOUT", 60_000);
+/// How long a second of an activity's criteria is.
+pub static ACTIVITY_SECOND: Setting = Setting::new("XPC_RUNTIME_ACTIVITY_SECOND", 1000);
 /// How soon something is tried again that the kernel has no room for at the moment.
 pub static RETRY: Setting = Setting::new("XPC_RUNTIME_RETRY", 10);
 
 /// What holds in services as in their app.
-pub(crate) const OF_SERVICES: [&Setting; 2] = [&IDLE_THREAD, &STALL_TIMEOUT];
+pub(crate) const OF_SERVICES: [&Setting; 3] = [&IDLE_THREAD, &STALL_TIMEOUT, &ACTIVITY_SECOND];
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,8 @@ pub(crate) struct Slot(Mutex<Content>);
 
 enum Content {
     Waiting(Option<Waker>),
+    /// Instead of a requester that empties it.
+    Called(Box<dyn FnOnce(Result<Message, Error>) + Send>),
     Filled(Box<Result<Message, Error>>),
     Emptied,
 }
@@ -21,6 +23,11 @@ enum Content {
 impl Slot {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(Content::Waiting(None))))
+    }
+
+    /// A slot whose reply is for this. It is called where the slot is filled, and must not block.
+    pub(crate) fn calling(call: impl FnOnce(Result<Message, Error>) + Send + 'static) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Content::Called(Box::new(call)))))
     }
 
     /// A slot for a request that failed before it left.
@@ -31,13 +38,19 @@ impl Slot {
     /// Must not be called with a connection's lock held: waking runs an executor's code.
     pub(crate) fn fill(&self, result: Result<Message, Error>) {
         let mut content = lock(&self.0);
-        if let Content::Waiting(waker) = &mut *content {
-            let waker = waker.take();
-            *content = Content::Filled(Box::new(result));
-            drop(content);
-            if let Some(waker) = waker {
-                waker.wake();
+        match std::mem::replace(&mut *content, Content::Emptied) {
+            Content::Waiting(waker) => {
+                *content = Content::Filled(Box::new(result));
+                drop(content);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
             }
+            Content::Called(call) => {
+                drop(content);
+                call(result);
+            }
+            filled @ (Content::Filled(_) | Content::Emptied) => *content = filled,
         }
     }
 
@@ -65,7 +78,7 @@ impl Slot {
                 *content = Content::Waiting(Some(waker.clone()));
                 Poll::Pending
             }
-            Content::Emptied => panic!("a reply future was polled after it had completed"),
+            Content::Called(_) | Content::Emptied => panic!("a reply future was polled after it had completed"),
         }
     }
 

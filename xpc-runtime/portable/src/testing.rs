@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 
 use crate::bootstrap::{self, KILL, TERMINATE};
-use crate::{Connection, Error, lock, socket};
+use crate::{Connection, Error, activity, lock, socket};
 
 /// Kills the service of this name in the app of this process (SIGKILL), and returns when it is gone. Says whether it
 /// ran.
@@ -26,6 +26,11 @@ pub fn kill_service(name: &str) -> Result<bool, Error> {
 /// [`Error::Invalid`] where the launcher cannot be asked.
 pub fn terminate_service(name: &str) -> Result<bool, Error> {
     ask(TERMINATE, name)
+}
+
+/// Has a run of the activity of this identifier be asked to pause. Says whether one goes on.
+pub fn defer_activity(identifier: &str) -> bool {
+    activity::ask_to_defer(identifier)
 }
 
 fn ask(what: &[u8], name: &str) -> Result<bool, Error> {

@@ -49,7 +49,7 @@ struct State {
     inactive: Option<portable::Inactive>,
     active: Option<portable::Connection>,
     suspensions: Vec<portable::Suspension>,
-    /// An anonymous listener.
+    /// What a listener is at; one without a name is anonymous.
     listener: Listening,
     requirement: Option<portable::PeerRequirement>,
 }
@@ -167,11 +167,32 @@ pub extern "C" fn xpc_connection_create(name: Text, queue: *mut c_void) -> *mut 
     object(Some(name.to_owned()), portable::Inactive::service(&name.to_string_lossy())).into_owned()
 }
 
+/// `xpc_connection_t xpc_connection_create_mach_service(const char *, dispatch_queue_t, uint64_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_create_mach_service(name: Text, queue: *mut c_void, flags: u64) -> *mut Object {
+    const LISTENER: u64 = 1;
+    if !queue.is_null() {
+        misuse!("the shim has no target queues yet");
+    }
+    let Some(name) = name.get() else { misuse!("xpc_connection_create_mach_service is called without a name") };
+    match flags {
+        0 => object(Some(name.to_owned()), portable::Inactive::mach_service(&name.to_string_lossy())).into_owned(),
+        LISTENER => {
+            let state = State { listener: Listening::Inactive, ..State::default() };
+            with_state(Some(name.to_owned()), false, state).into_owned()
+        }
+        _ => misuse!("the shim has no domain of the system's"),
+    }
+}
+
 /// `xpc_endpoint_t xpc_endpoint_create(xpc_connection_t)`
 #[unsafe(no_mangle)]
 pub extern "C" fn xpc_endpoint_create(object: Lent) -> *mut Object {
-    match &lock(&shared(object, "xpc_endpoint_create").state).listener {
-        Listening::Active(listener, _) => Ref::new(Value::Endpoint(listener.endpoint())).into_owned(),
+    let shared = shared(object, "xpc_endpoint_create");
+    match &lock(&shared.state).listener {
+        Listening::Active(listener, _) if shared.name.is_none() => {
+            Ref::new(Value::Endpoint(listener.endpoint())).into_owned()
+        }
         _ => misuse!("an endpoint is made from what is no active anonymous listener"),
     }
 }
@@ -229,11 +250,25 @@ pub extern "C" fn xpc_connection_activate(object: Lent) {
         let Some(handler) = lock(&shared.handler).take() else { misuse!("a listener is activated without a handler") };
         let handler = Arc::new(handler);
         let accept = handler.clone();
-        let listener = portable::Listener::requiring(state.requirement.take(), move |peer| {
+        let accept = move |peer| {
             let connection = accepted(peer);
             accept.call(connection.lend());
             handled(&connection);
-        });
+        };
+        let requirement = state.requirement.take();
+        let listener = match &shared.name {
+            None => portable::Listener::requiring(requirement, accept),
+            Some(name) => {
+                let (told, events) = (handler.clone(), Arc::downgrade(shared));
+                portable::Listener::mach_service(&name.to_string_lossy(), requirement, accept, move |reason| {
+                    let Some(shared) = events.upgrade() else { return };
+                    *lock(&shared.reason) = Some(reason);
+                    let over = std::mem::replace(&mut lock(&shared.state).listener, Listening::Cancelled);
+                    told.call(Ref::constant(&_xpc_error_connection_invalid).lend());
+                    drop(over);
+                })
+            }
+        };
         state.listener = Listening::Active(listener, handler);
         return;
     }
@@ -300,42 +335,59 @@ fn answer(result: Result<portable::Message, Error>, connection: &Ref) -> Ref {
 }
 
 /// `void xpc_connection_send_message_with_reply(xpc_connection_t, xpc_object_t, dispatch_queue_t, xpc_handler_t)`
+///
+/// # Safety
+/// The queue is null, or one of `dispatch_queue_create` that was not released yet.
 #[unsafe(no_mangle)]
-pub extern "C" fn xpc_connection_send_message_with_reply(
+pub unsafe extern "C" fn xpc_connection_send_message_with_reply(
     object: Lent,
     message: Lent,
-    queue: *mut c_void,
+    queue: *const portable::Queue,
     handler: LentBlock,
 ) {
-    if !queue.is_null() {
-        misuse!("the shim has no queues yet");
-    }
+    // SAFETY: by this function's contract.
+    let queue = unsafe { queue.as_ref() }.cloned();
     let contents = convert::contents(dictionary(message, "xpc_connection_send_message_with_reply"));
     let contents = contents.unwrap_or_else(|error| misuse!("{error}"));
     let (connection, handler) = (object.retained(), handler.copy());
     match active(object, "xpc_connection_send_message_with_reply") {
         Some(active) => {
             let future = active.send_with_reply(&contents);
-            Arc::new(Waiting(Mutex::new(Some((future, handler, connection))))).poll();
+            Arc::new(Waiting(Mutex::new(Some(Pending { future, queue, handler, connection })))).poll();
         }
-        None => pool::submit(move || handler.call(Ref::constant(&_xpc_error_connection_invalid).lend())),
+        None => call_on(queue, move || handler.call(Ref::constant(&_xpc_error_connection_invalid).lend())),
     }
 }
 
-/// A reply that has not come yet, what is to be called with it, and the connection, which lives until then.
-struct Waiting(Mutex<Option<(ReplyFuture, Block, Ref)>>);
+/// Calls on this queue, or on libdispatch's default one.
+fn call_on(queue: Option<portable::Queue>, call: impl FnOnce() + Send + 'static) {
+    match queue {
+        Some(queue) => queue.submit(call),
+        None => pool::submit(call),
+    }
+}
+
+/// A reply that has not come yet, what is to be called with it and where, and the connection, which lives until then.
+struct Waiting(Mutex<Option<Pending>>);
+
+struct Pending {
+    future: ReplyFuture,
+    queue: Option<portable::Queue>,
+    handler: Block,
+    connection: Ref,
+}
 
 impl Waiting {
     fn poll(self: Arc<Self>) {
         let waker = Waker::from(self.clone());
         let mut waiting = lock(&self.0);
-        let Some((future, ..)) = waiting.as_mut() else { return };
+        let Some(Pending { future, .. }) = waiting.as_mut() else { return };
         if let Poll::Ready(result) = Pin::new(future).poll(&mut Context::from_waker(&waker)) {
             let done = waiting.take();
             drop(waiting);
-            let Some((future, handler, connection)) = done else { return };
+            let Some(Pending { future, queue, handler, connection }) = done else { return };
             // Never inside the call that sends.
-            pool::submit(move || {
+            call_on(queue, move || {
                 handler.call(answer(result, &connection).lend());
                 drop((future, handler, connection));
             });

@@ -29,7 +29,8 @@ pub fn to_rust(object: &Object) -> Result<Plain, EncodeError> {
         Value::Endpoint(value) => Plain::Endpoint(value.clone()),
         Value::Fd(value) => Plain::Fd(value.clone()),
         Value::SharedMemory(value) => Plain::SharedMemory(value.clone()),
-        Value::Connection(_)
+        Value::Activity(_)
+        | Value::Connection(_)
         | Value::Session(_)
         | Value::RichError(_)
         | Value::PeerRequirement(_)

@@ -11,6 +11,7 @@
 
 #[macro_use]
 mod misuse;
+mod activity;
 mod array;
 mod block;
 mod connection;

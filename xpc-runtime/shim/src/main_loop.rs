@@ -1,4 +1,4 @@
-//! `xpc_main` and transactions.
+//! `xpc_main`, `dispatch_main` and transactions.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +25,12 @@ pub extern "C" fn xpc_main(handler: unsafe extern "C" fn(*mut Object)) -> ! {
         unsafe { handler(connection.lend()) };
         connection::handled(&connection);
     })
+}
+
+/// `void dispatch_main(void)`
+#[unsafe(no_mangle)]
+pub extern "C" fn dispatch_main() -> ! {
+    xpc_portable::dispatch_main()
 }
 
 /// `void xpc_transaction_begin(void)`

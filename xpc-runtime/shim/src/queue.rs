@@ -1,6 +1,7 @@
-//! Serial queues of libdispatch's, as far as connections take turns by them. They run nothing else.
+//! Serial queues of libdispatch's: connections take turns by them, and calls.
 
 use std::ffi::c_void;
+use std::time::{Duration, Instant};
 
 use xpc_portable as portable;
 
@@ -24,4 +25,74 @@ pub extern "C" fn dispatch_queue_create(label: Text, attributes: *mut c_void) ->
 pub unsafe extern "C" fn dispatch_release(queue: *mut portable::Queue) {
     // SAFETY: by this function's contract.
     drop(unsafe { Box::from_raw(queue) });
+}
+
+/// A pointer that goes to the thread where it is used.
+struct Context(*mut c_void);
+
+// SAFETY: whoever submits a context means it for the thread that runs the work.
+unsafe impl Send for Context {}
+
+impl Context {
+    /// # Safety
+    /// `work` may be called with this context.
+    unsafe fn give(self, work: unsafe extern "C" fn(*mut c_void)) {
+        // SAFETY: by this function's contract.
+        unsafe { work(self.0) }
+    }
+}
+
+/// `void dispatch_async_f(dispatch_queue_t, void *, dispatch_function_t)`
+///
+/// # Safety
+/// The queue is one of `dispatch_queue_create` that was not released yet; `work` may be called with the context, on any
+/// thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dispatch_async_f(
+    queue: *const portable::Queue,
+    context: *mut c_void,
+    work: unsafe extern "C" fn(*mut c_void),
+) {
+    // SAFETY: by this function's contract.
+    let Some(queue) = (unsafe { queue.as_ref() }) else { misuse!("dispatch_async_f is called without a queue") };
+    let context = Context(context);
+    // SAFETY: by this function's contract.
+    queue.submit(move || unsafe { context.give(work) });
+}
+
+/// When the shim's clock began.
+fn epoch() -> Instant {
+    static EPOCH: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    *EPOCH.get_or_init(Instant::now)
+}
+
+/// `dispatch_time_t dispatch_time(dispatch_time_t, int64_t)`. Nanoseconds since the shim's clock began.
+#[unsafe(no_mangle)]
+pub extern "C" fn dispatch_time(when: u64, delta: i64) -> u64 {
+    const FOREVER: u64 = u64::MAX;
+    if when == FOREVER {
+        return FOREVER;
+    }
+    let start = if when == 0 { u64::try_from(epoch().elapsed().as_nanos()).unwrap_or(FOREVER) } else { when };
+    // 0 would be now, whenever that is.
+    start.saturating_add_signed(delta).max(1)
+}
+
+/// `void dispatch_after_f(dispatch_time_t, dispatch_queue_t, void *, dispatch_function_t)`
+///
+/// # Safety
+/// As for `dispatch_async_f`; the queue is retained until then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dispatch_after_f(
+    when: u64,
+    queue: *const portable::Queue,
+    context: *mut c_void,
+    work: unsafe extern "C" fn(*mut c_void),
+) {
+    // SAFETY: by this function's contract.
+    let Some(queue) = (unsafe { queue.as_ref() }) else { misuse!("dispatch_after_f is called without a queue") };
+    let (queue, context) = (queue.clone(), Context(context));
+    let delay = Duration::from_nanos(when).saturating_sub(epoch().elapsed());
+    // SAFETY: by this function's contract.
+    portable::after(delay, move || queue.submit(move || unsafe { context.give(work) })).detach();
 }

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use xpc_object::{Bytes, Date, Endpoint, Fd, SharedMemory};
 use xpc_portable::PeerRequirement;
 
+use crate::activity::Activity;
 use crate::connection::Connection;
 use crate::convert;
 use crate::dictionary::Dictionary;
@@ -31,6 +32,7 @@ pub enum Value {
     Array(Mutex<Vec<Ref>>),
     Dictionary(Dictionary),
     Connection(Connection),
+    Activity(Activity),
     Endpoint(Endpoint),
     Fd(Fd),
     SharedMemory(SharedMemory),
@@ -77,6 +79,7 @@ types! {
     _xpc_type_array, c"array", Value::Array(_),
     _xpc_type_dictionary, c"dictionary", Value::Dictionary(_),
     _xpc_type_connection, c"connection", Value::Connection(_),
+    _xpc_type_activity, c"activity", Value::Activity(_),
     _xpc_type_endpoint, c"endpoint", Value::Endpoint(_),
     _xpc_type_fd, c"fd", Value::Fd(_),
     _xpc_type_shmem, c"shmem", Value::SharedMemory(_),
@@ -92,6 +95,7 @@ impl Value {
         match self {
             Self::Connection(connection) => connection.may_go(),
             Self::Session(session) => session.may_go(),
+            Self::Activity(activity) => activity.may_go(),
             _ => {}
         }
     }

@@ -13,13 +13,15 @@
 //! | `dispatch_main` | `fn() -> !`, on the main thread |
 //! | `Inactive`, flow | `set_budget(&mut self, Budget)`; a backend without limits ignores it |
 //! | `Connection`, flow | `send_blocking`, `send_ready -> SendReady`, a `Future<Output = Result<(), _>>`; `send_barrier(FnOnce() + Send)`, which runs in any case; `suspend -> Suspension`, whose drop resumes and which is a clone of the connection; `set_context(Arc<dyn Any + Send + Sync>)`, `context`, dropped with the last clone |
-//! | `Queue` | `serial(&str) -> Self`, `label`; `Clone` of one reference. `Inactive::set_target_queue(&mut self, &Queue)`: one handler at a time of all connections of a queue, and a blocking request in one, on any of them, is an error |
+//! | `Queue` | `serial(&str) -> Self`, `label`; `Clone` of one reference. `Inactive::set_target_queue(&mut self, &Queue)`: one handler at a time of all connections of a queue, and a blocking request in one, on any of them, is an error. `Connection::send_with_reply_on(&Queue, &Dictionary, FnOnce(Result<Message, _>) + Send + 'static)`: the last is called once, in turn, never inside the call, and under the same rule; the connection is kept until then |
+//! | `after` | `fn(Duration, FnOnce() + Send + 'static) -> Timer`, which is called once unless `Timer` was dropped before; it must not block |
 //! | `Session` | `activate(&str, SessionSettings, Box<dyn FnMut(&Session, SessionEvent) + Send>) -> Result<Self, _>`; `Clone` of one reference, `Send + Sync`; `send`, `send_with_reply -> ReplyFuture`, `send_with_reply_blocking`, `cancel`, `name`. `SessionEvent`: `Message(Message)`, `Cancelled(Arc<str>)` once and last. `SessionSettings`, `Default`: `is_mach_service`, `budget`, `queue: Option<Queue>`, `requirement: Option<PeerRequirement>`. No event and no error of a session's is an interruption, but for a request that was dropped |
 //! | `ReplyFuture` | `Future<Output = Result<Message, _>>`, `Unpin + Send`; the request has left the caller before it is first polled; keeps the connection alive |
 //! | `Message` | `dictionary(&self) -> &Dictionary`; `reply(&self) -> Option<Reply>` gives the right to reply once, to whoever asks first. Dropped with that right in it, it interrupts the requester |
 //! | `Reply` | `send(self, &Dictionary)`; dropped unsent, it interrupts the requester |
 //! | `run_service` | `fn(impl FnMut(Inactive) + Send + 'static) -> !`; not launched by the system: the message and SIGABRT of `xpc_main` |
 //! | `Transaction` | `begin() -> Self`; its drop ends it |
+//! | `activity` | `register(&str, &Criteria, Box<dyn FnMut(Activity) + Send>)`, `check_in(&str, Box<dyn FnOnce(Option<Criteria>) -> Option<Criteria> + Send>, …)`, `unregister(&str)`, `state(&Activity)`. `Activity`: `Send`; `should_defer`, `defer(self)`; its drop ends the run |
 //! | `testing` | the functions of [`testing`](crate::testing), or their refusal |
 //! | errors | convert into [`Error`](crate::Error) |
 
@@ -36,7 +38,8 @@ mod chosen;
 pub use chosen::Budget;
 pub(crate) use chosen::{
     Connection, Event, Inactive, Listener, Message, PeerRequirement, Queue, Reply, ReplyFuture, SendReady, Session,
-    SessionEvent, SessionSettings, Suspension, Transaction, dispatch_main, requirement, run_service, testing,
+    SessionEvent, SessionSettings, Suspension, Timer, Transaction, activity, after, dispatch_main, requirement,
+    run_service, testing,
 };
 
 const _: () = {
@@ -53,12 +56,15 @@ const _: () = {
     send::<Message>();
     sync::<Message>();
     send::<Reply>();
+    send::<Timer>();
+    sync::<Timer>();
     send::<ReplyFuture>();
     unpin::<ReplyFuture>();
     send::<SendReady>();
     unpin::<SendReady>();
     send::<Queue>();
     sync::<Queue>();
+    send::<activity::Activity>();
     send::<Session>();
     sync::<Session>();
     send::<Suspension>();

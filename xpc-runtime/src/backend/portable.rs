@@ -7,10 +7,13 @@ use xpc_object::Dictionary;
 pub use xpc_portable::Budget;
 pub(crate) use xpc_portable::{
     Connection, Event, Inactive, Listener, Message, PeerRequirement, Queue, Reply, ReplyFuture, SendReady, Suspension,
-    Transaction, dispatch_main, run_service,
+    Timer, Transaction, after, dispatch_main, run_service,
 };
 
 use crate::Error;
+
+#[path = "portable_activity.rs"]
+pub(crate) mod activity;
 
 impl From<xpc_portable::Error> for Error {
     fn from(error: xpc_portable::Error) -> Self {
@@ -160,6 +163,10 @@ pub(crate) mod testing {
 
     pub(crate) fn terminate_service(name: &str) -> Result<bool, Error> {
         Ok(xpc_portable::testing::terminate_service(name)?)
+    }
+
+    pub(crate) fn defer_activity(identifier: &str) -> Result<bool, Error> {
+        Ok(xpc_portable::testing::defer_activity(identifier))
     }
 
     pub(crate) fn drop_replies(connection: &Connection, count: usize) -> Result<(), Error> {

@@ -70,6 +70,9 @@ pub type xpc_finalizer_t = Option<unsafe extern "C" fn(value: *mut c_void)>;
 /// A function that a queue runs.
 pub type dispatch_function_t = unsafe extern "C" fn(context: *mut c_void);
 
+/// A moment, in units of libdispatch's own.
+pub type dispatch_time_t = u64;
+
 /// `XPC_SESSION_CREATE_…`.
 pub type xpc_session_create_flags_t = u64;
 /// `XPC_LISTENER_CREATE_…`.

@@ -25,12 +25,18 @@ pub enum Needs {
     /// Times that can be set, faults that can be caused, or output that is forwarded: the portable backend's launcher. launchd
     /// has none of these.
     PortableLauncher,
+    /// Seconds of a length that can be set, which all backends but libxpc have.
+    ShortSeconds,
 }
 
 impl Needs {
     /// Whether it is there.
     pub fn are_met(self) -> bool {
-        self == Self::Nothing || cfg!(not(any(target_vendor = "apple", xpc_runtime_force_apple)))
+        match self {
+            Self::Nothing => true,
+            Self::PortableLauncher => cfg!(not(any(target_vendor = "apple", xpc_runtime_force_apple))),
+            Self::ShortSeconds => cfg!(not(target_vendor = "apple")),
+        }
     }
 }
 
@@ -44,6 +50,13 @@ impl Case {
     pub const fn portable(mut self, environment: &'static [(&'static str, &'static str)]) -> Self {
         self.needs = Needs::PortableLauncher;
         self.environment = environment;
+        self
+    }
+
+    /// The same, where a second of an activity's is short.
+    pub const fn in_short_seconds(mut self) -> Self {
+        self.needs = Needs::ShortSeconds;
+        self.environment = &[("XPC_RUNTIME_ACTIVITY_SECOND", "0.02")];
         self
     }
 

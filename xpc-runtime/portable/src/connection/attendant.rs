@@ -46,10 +46,7 @@ impl Core {
 
     /// Calls what must not wait for this connection, which waits for its return.
     pub(super) fn running(&self, call: impl FnOnce()) {
-        let queue = self.queue.get().map_or(std::ptr::null(), Queue::address);
-        RUNNING.with_borrow_mut(|running| running.push((self, queue)));
-        call();
-        RUNNING.with_borrow_mut(|running| running.pop());
+        running(self, self.queue.get().map_or(std::ptr::null(), Queue::address), call);
     }
 
     /// The reactor's call: the socket of `token` can be written or read.
@@ -325,6 +322,13 @@ impl Core {
             drop((handler, keep));
         }
     }
+}
+
+/// Calls what a connection, if there is one, and a queue wait for.
+pub(super) fn running(core: *const Core, queue: *const (), call: impl FnOnce()) {
+    RUNNING.with_borrow_mut(|running| running.push((core, queue)));
+    call();
+    RUNNING.with_borrow_mut(|running| running.pop());
 }
 
 /// Whether the socket can be read before the deadline; without one, the read itself waits.

@@ -225,6 +225,28 @@ impl Connection {
         ReplyFuture { slot, connection: self.clone(), number }
     }
 
+    /// Queues a request; its outcome is `handler`'s, when its turn in the queue has come. Never blocks. Until then the
+    /// connection is kept. A panic in `handler` aborts the process.
+    pub fn send_with_reply_on(
+        &self,
+        queue: &Queue,
+        message: &Dictionary,
+        handler: impl FnOnce(Result<Message, Error>) + Send + 'static,
+    ) {
+        let (queue, kept) = (queue.clone(), self.clone());
+        let slot = Slot::calling(move |result| {
+            queue.submit(move || {
+                handler(result);
+                drop(kept);
+            });
+        });
+        let sent = frame::message(Kind::Request, 0, message)
+            .and_then(|frame| self.0.core.push_request(frame, slot.clone(), false, Patience::None));
+        if let Err(error) = sent {
+            slot.fill(Err(error));
+        }
+    }
+
     /// Sends a request and waits for its reply, at most as long as `timeout` says, and before that for room in the
     /// budget.
     ///

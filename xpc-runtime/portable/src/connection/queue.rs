@@ -8,7 +8,8 @@ use crate::lock;
 use crate::reactor::{Job, reactor};
 use crate::transaction::Transaction;
 
-/// Of the connections that share one, one handler runs at a time, in the order in which their events came up.
+/// Of the connections that share one, one handler runs at a time, in the order in which their events came up; so do
+/// calls that were [submitted](Self::submit).
 ///
 /// A connection whose handler waits for its turn reads nothing further meanwhile. No thread waits with it. Clones are
 /// the same queue.
@@ -24,15 +25,20 @@ struct Shared {
 struct State {
     /// Somebody's handler runs, or is about to.
     busy: bool,
-    /// Attendants without a thread: each holds its connection's role.
+    /// Calls, and attendants without a thread: each of these holds its connection's role.
     waiting: VecDeque<Turn>,
 }
 
-struct Turn {
-    core: Arc<Core>,
-    /// What was read must not be lost to an idle exit while it waits.
-    transaction: Option<Transaction>,
+enum Turn {
+    Connection {
+        core: Arc<Core>,
+        /// What was read must not be lost to an idle exit while it waits.
+        transaction: Option<Transaction>,
+    },
+    Call(Call),
 }
+
+type Call = Box<dyn FnOnce() + Send>;
 
 impl Queue {
     /// A queue of this name, which is for people to read.
@@ -56,7 +62,7 @@ impl Queue {
         if !std::mem::replace(&mut state.busy, true) {
             return true;
         }
-        state.waiting.push_back(Turn { core: core.clone(), transaction: transaction.take() });
+        state.waiting.push_back(Turn::Connection { core: core.clone(), transaction: transaction.take() });
         false
     }
 
@@ -66,8 +72,32 @@ impl Queue {
         let next = state.waiting.pop_front();
         state.busy = next.is_some();
         drop(state);
-        if let Some(Turn { core, transaction }) = next {
-            reactor().submit(Job::Run(Box::new(move || core.serve(transaction, true))));
+        match next {
+            None => {}
+            Some(Turn::Connection { core, transaction }) => {
+                reactor().submit(Job::Run(Box::new(move || core.serve(transaction, true))));
+            }
+            Some(Turn::Call(call)) => self.run_later(call),
         }
+    }
+
+    /// Has this called when its turn has come; never inside this call. A panic in it aborts the process.
+    pub fn submit(&self, call: impl FnOnce() + Send + 'static) {
+        let call: Call = Box::new(call);
+        let mut state = lock(&self.0.state);
+        if std::mem::replace(&mut state.busy, true) {
+            return state.waiting.push_back(Turn::Call(call));
+        }
+        drop(state);
+        self.run_later(call);
+    }
+
+    /// It has its turn.
+    fn run_later(&self, call: Call) {
+        let queue = self.clone();
+        reactor().submit(Job::Run(Box::new(move || {
+            super::attendant::running(std::ptr::null(), queue.address(), call);
+            queue.leave();
+        })));
     }
 }

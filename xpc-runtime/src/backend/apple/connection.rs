@@ -271,6 +271,41 @@ impl Connection {
         ReplyFuture { slot, _owner: self.0.clone() }
     }
 
+    pub(crate) fn send_with_reply_on(
+        &self,
+        queue: &Queue,
+        message: &Dictionary,
+        handler: impl FnOnce(Result<Message, Error>) + Send + 'static,
+    ) {
+        let message =
+            object::dictionary(message).map_err(Error::from).and_then(|message| self.check().map(|()| message));
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => {
+                let kept = queue.clone();
+                return queue.submit(move || running(ptr::null_mut(), kept.address(), || handler(Err(error))));
+            }
+        };
+        // The reply, or an error in its place, always comes: the connection is kept that long and no longer.
+        let waiting = Mutex::new(Some((self.clone(), queue.clone(), handler)));
+        let block = Block::handler(move |object| {
+            let guard = AbortOnPanic;
+            // SAFETY: libxpc lends the object for the call, and passes no null.
+            let object = unsafe { Retained::borrowed(object) };
+            let waiting = lock(&waiting).take();
+            if let (Some(object), Some((connection, queue, handler))) = (object, waiting) {
+                let outcome = connection.outcome(object);
+                running(ptr::null_mut(), queue.address(), || handler(outcome));
+            }
+            std::mem::forget(guard);
+        });
+        // SAFETY: an active connection, a dictionary, a live queue, which is retained, and a block with the signature of
+        // a handler, which is copied.
+        unsafe {
+            xpc_connection_send_message_with_reply(self.as_ptr(), message.as_ptr(), queue.as_ptr(), block.as_ptr());
+        }
+    }
+
     pub(crate) fn send_with_reply_blocking(
         &self,
         message: &Dictionary,

@@ -3,6 +3,7 @@
 //! `raw` declares C's functions, `block` makes closures into blocks, `object` counts references and converts values;
 //! the rest is safe Rust around single calls.
 
+pub(crate) mod activity;
 mod block;
 mod connection;
 mod flow;
@@ -30,7 +31,7 @@ pub(crate) use self::{
     flow::{SendReady, Suspension},
     listener::Listener,
     message::{Message, Reply},
-    queue::Queue,
+    queue::{Queue, Timer, after},
     reply::ReplyFuture,
     requirement::PeerRequirement,
     service::{dispatch_main, run_service},

@@ -2,13 +2,17 @@
 
 use std::ffi::{CString, c_void};
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
-use xpc_runtime_sys::dispatch::dispatch_queue_create;
+use xpc_runtime_sys::dispatch::{
+    DISPATCH_TIME_NOW, dispatch_after_f, dispatch_async_f, dispatch_queue_create, dispatch_time,
+};
 use xpc_runtime_sys::types::{dispatch_queue_s, dispatch_queue_t};
 
 use super::connection::Inactive;
 use super::raw::xpc_connection_set_target_queue;
+use super::{AbortOnPanic, lock};
 
 #[derive(Clone)]
 pub(crate) struct Queue(Arc<Shared>);
@@ -44,6 +48,73 @@ impl Queue {
     pub(super) fn address(&self) -> *const c_void {
         self.as_ptr().cast_const().cast()
     }
+}
+
+/// What libdispatch is to call once, by way of a C function.
+struct Call(Run);
+
+type Run = Box<dyn FnOnce() + Send>;
+
+impl Call {
+    fn into_context(call: impl FnOnce() + Send + 'static) -> *mut c_void {
+        Box::into_raw(Box::new(Self(Box::new(call)))).cast()
+    }
+
+    /// # Safety
+    /// `context` came from `into_context` and was not taken yet.
+    unsafe extern "C" fn run(context: *mut c_void) {
+        let guard = AbortOnPanic;
+        // SAFETY: this function's contract.
+        let call = unsafe { Box::from_raw(context.cast::<Self>()) };
+        (call.0)();
+        std::mem::forget(guard);
+    }
+}
+
+impl Queue {
+    /// Has this called when its turn has come; never inside this call. A panic in it aborts the process.
+    pub(super) fn submit(&self, call: impl FnOnce() + Send + 'static) {
+        // SAFETY: a live queue, which libdispatch retains until then, and a context that is `run`'s and is passed once.
+        unsafe { dispatch_async_f(self.as_ptr(), Call::into_context(call), Call::run) };
+    }
+
+    fn submit_after(&self, delay: Duration, call: impl FnOnce() + Send + 'static) {
+        let delay = i64::try_from(delay.as_nanos()).unwrap_or(i64::MAX);
+        // SAFETY: as in `submit`; a moment takes any distance from now.
+        unsafe {
+            let when = dispatch_time(DISPATCH_TIME_NOW, delay);
+            dispatch_after_f(when, self.as_ptr(), Call::into_context(call), Call::run);
+        }
+    }
+
+    /// For what is the runtime's own and does not block.
+    pub(super) fn own() -> &'static Self {
+        static OWN: OnceLock<Queue> = OnceLock::new();
+        OWN.get_or_init(|| Self::serial("xpc-runtime"))
+    }
+}
+
+/// What [`after`] is to do; dropped before, it is not done.
+pub(crate) struct Timer(Arc<Mutex<Option<Run>>>);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let call = lock(&self.0).take();
+        drop(call);
+    }
+}
+
+pub(crate) fn after(delay: Duration, call: impl FnOnce() + Send + 'static) -> Timer {
+    let call: Run = Box::new(call);
+    let call = Arc::new(Mutex::new(Some(call)));
+    let due = Arc::downgrade(&call);
+    Queue::own().submit_after(delay, move || {
+        let call = due.upgrade().and_then(|call| lock(&call).take());
+        if let Some(call) = call {
+            call();
+        }
+    });
+    Timer(call)
 }
 
 impl Drop for Shared {

@@ -16,6 +16,10 @@ pub(crate) fn terminate_service(_name: &str) -> Result<bool, Error> {
     Err(UNSUPPORTED)
 }
 
+pub(crate) fn defer_activity(_identifier: &str) -> Result<bool, Error> {
+    Err(UNSUPPORTED)
+}
+
 pub(crate) fn drop_replies(_connection: &Connection, _count: usize) -> Result<(), Error> {
     Err(UNSUPPORTED)
 }

@@ -321,6 +321,7 @@ mod by_hand {
     use std::process::Command;
     use std::task::{Context, Poll, Waker};
 
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::net::{
         AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
         SocketType, UCred, accept, bind, connect as connect_to, listen, recv, sendmsg, socket_with, socketpair,
@@ -381,6 +382,7 @@ mod by_hand {
         if std::env::var_os("STRANGER").is_some() {
             // As nobody, to whom the folders were opened: the listener itself lets go of the connection.
             let socket = dial().unwrap();
+            wait_readable(&socket);
             assert_eq!(recv(&socket, &mut [0; 8], RecvFlags::empty()).unwrap(), (0, 0));
             // And the runtime does not even try.
             let problem = invalid(&connect().1);
@@ -429,10 +431,18 @@ mod by_hand {
             drop(theirs);
             // Both are greeted; who is not welcome is let go.
             assert_eq!(recv(&ours, &mut [0; 20], RecvFlags::WAITALL).unwrap().1, 20);
-            let rest = recv(&ours, &mut [0; 1], if welcome { RecvFlags::DONTWAIT } else { RecvFlags::empty() });
+            if !welcome {
+                wait_readable(&ours);
+            }
+            let rest = recv(&ours, &mut [0; 1], RecvFlags::DONTWAIT);
             assert_eq!(rest.map(|(_, read)| read), if welcome { Err(rustix::io::Errno::AGAIN) } else { Ok(0) });
         }
         assert_eq!(agent_pid(&connect().0), agent.pid());
+    }
+
+    fn wait_readable(socket: &OwnedFd) {
+        let timeout = Timespec::try_from(FOR_EVER).unwrap();
+        assert_eq!(poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&timeout)), Ok(1));
     }
 
     fn send(socket: &OwnedFd, bytes: &[u8], message: SendAncillaryMessage<'_, '_>) {

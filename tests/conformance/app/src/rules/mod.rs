@@ -1,5 +1,6 @@
 //! The tests, one room a family of rules.
 
+mod activities;
 mod ending;
 mod endpoints;
 mod flow;
@@ -64,6 +65,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("g", "a connection may carry a context"),
     ("h", "connections may share a queue: of all their handlers one runs at a time"),
     ("i", "an error says whether the same may be tried again, and a connection why it is over"),
+    ("j", "background work runs at its time, once or again and again, goes on past its handler, and pauses"),
 ];
 
 /// All tests.
@@ -79,6 +81,7 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         sessions::CASES,
         values::CASES,
         flow::CASES,
+        activities::CASES,
     ]
     .into_iter()
     .flatten()
