@@ -6,7 +6,7 @@ use std::env;
 use std::process::Command;
 use std::sync::mpsc::channel;
 
-use xpc_runtime::{Connection, Error, Session};
+use xpc_runtime::{Connection, Error, PeerRequirement, Session};
 
 /// What the shim reads.
 const VARIABLE: &str = "XPC_SHIM_MACOS";
@@ -33,9 +33,7 @@ fn reason() -> String {
 #[test]
 fn before_macos_13_a_session_says_what_it_needs() {
     on_macos("12.7", "before_macos_13_a_session_says_what_it_needs", || {
-        let error = Session::service("com.example.nobody").activate().err();
-        let Some(Error::Unsupported(says)) = error else { panic!("{error:?}") };
-        assert!(says.contains("macOS 13"), "{says}");
+        assert!(needs(Session::service("com.example.nobody").activate()).contains("macOS 13"));
     });
 }
 
@@ -59,6 +57,44 @@ fn from_macos_12_on_a_connection_has_the_systems_reason() {
     on_macos("12.0", "from_macos_12_on_a_connection_has_the_systems_reason", || {
         let reason = reason();
         assert!(reason.contains("cannot connect to com.example.nobody"), "{reason}");
+    });
+}
+
+/// What it says that it needs.
+#[track_caller]
+fn needs<T>(result: Result<T, Error>) -> &'static str {
+    match result.err() {
+        Some(Error::Unsupported(says)) => says,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn before_macos_12_no_peer_can_be_required() {
+    on_macos("11.0", "before_macos_12_no_peer_can_be_required", || {
+        assert!(needs(PeerRequirement::code_signing("identifier \"a\"")).contains("macOS 12"));
+    });
+}
+
+#[test]
+fn before_macos_14_4_connections_can_require_a_code_signature_alone() {
+    on_macos("14.3", "before_macos_14_4_connections_can_require_a_code_signature_alone", || {
+        let signed = PeerRequirement::code_signing("identifier \"a\"").unwrap();
+        assert!(needs(PeerRequirement::team_identity(None)).contains("macOS 14.4"));
+        assert!(needs(PeerRequirement::entitlement("com.example.entitled")).contains("macOS 14.4"));
+        let session = Session::service("com.example.nobody").require_peer(&signed).activate();
+        assert!(needs(session).contains("macOS 14.4"));
+    });
+}
+
+#[test]
+fn before_macos_26_sessions_can_require_a_code_signature_alone() {
+    on_macos("14.4", "before_macos_26_sessions_can_require_a_code_signature_alone", || {
+        let signed = PeerRequirement::code_signing("identifier \"a\"").unwrap();
+        Session::service("com.example.nobody").require_peer(&signed).activate().unwrap();
+        let entitled = PeerRequirement::entitlement("com.example.entitled").unwrap();
+        let session = Session::service("com.example.nobody").require_peer(&entitled).activate();
+        assert!(needs(session).contains("macOS 26"));
     });
 }
 

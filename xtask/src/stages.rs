@@ -168,15 +168,25 @@ pub fn sanitize() -> Outcome {
     Ok(())
 }
 
-/// Values and codec under Miri, which sees undefined behaviour in what they use. A few cases a property: it is slow.
+/// Values and codec under Miri, which sees undefined behaviour in what they use; and the Apple backend's objects and
+/// blocks, over the shim's. A few cases a property: it is slow.
 pub fn miri() -> Outcome {
     nightly(&["miri", "rust-src"])?;
-    let test = ["+nightly", "miri", "test", "--locked", "--quiet", "--package", "xpc-object"];
-    let mut test = command("cargo", &test);
-    test.args(["--lib", "--test", "golden", "--test", "roundtrip"]);
-    // proptest reads the environment and looks for its file of failures.
-    test.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("PROPTEST_CASES", "4");
-    run(test.env("CARGO_TARGET_DIR", target().join("miri")))
+    let interpret = |package, tests: &[&str]| {
+        let test = ["+nightly", "miri", "test", "--locked", "--quiet", "--package", package, "--lib"];
+        let mut test = command("cargo", &test);
+        // proptest reads the environment and looks for its file of failures.
+        test.args(tests).env("MIRIFLAGS", "-Zmiri-disable-isolation").env("PROPTEST_CASES", "4");
+        test.env("CARGO_TARGET_DIR", target().join("miri"));
+        test
+    };
+    run(&mut interpret("xpc-object", &["--test", "golden", "--test", "roundtrip"]))?;
+    if !cfg!(target_os = "linux") {
+        println!("the shim of libxpc is Linux's");
+        return Ok(());
+    }
+    let flags = "--cfg xpc_runtime_force_apple --cfg rustix_use_libc";
+    run(interpret("xpc-runtime", &[]).env("RUSTFLAGS", flags))
 }
 
 /// The whole way, through the real binary.

@@ -205,6 +205,11 @@ impl Lent {
         Ref(NonNull::from(self.get()))
     }
 
+    /// One that the library itself keeps during the call.
+    pub fn of(object: &Ref) -> Self {
+        Self(object.lend())
+    }
+
     /// The reference that one of the library's own functions has just returned to its caller, this library.
     pub fn owned(object: *mut Object) -> Ref {
         Self(object).take()
