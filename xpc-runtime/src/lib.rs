@@ -88,6 +88,7 @@ mod activity;
 mod backend;
 mod connection;
 mod error;
+mod executor;
 mod flow;
 mod listener;
 mod message;
@@ -96,6 +97,7 @@ mod reply;
 mod requirement;
 mod service;
 mod session;
+mod spawn;
 pub mod testing;
 mod transaction;
 
@@ -110,6 +112,7 @@ pub use crate::reply::{ReplyFuture, TimedReply};
 pub use crate::requirement::{EntitlementValue, PeerRequirement};
 pub use crate::service::{dispatch_main, xpc_main};
 pub use crate::session::{InactiveSession, Session};
+pub use crate::spawn::{Spawn, Spawner, Task};
 pub use crate::transaction::Transaction;
 pub use xpc_object::{
     Array, Bytes, Date, Dictionary, EncodeError, Endpoint, ErrorValue, Fd, Mapping, Object, OutOfBounds, SharedMemory,

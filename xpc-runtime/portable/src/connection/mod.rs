@@ -1,6 +1,7 @@
 //! Connections as their users see them; `core` is what the reactor sees.
 
 mod attendant;
+mod busy;
 mod core;
 mod end;
 mod inbox;
@@ -202,6 +203,12 @@ impl Connection {
     /// Holds the connection up.
     pub fn suspend(&self) -> Suspension {
         Suspension::new(self.clone())
+    }
+
+    /// Has messages and what comes after them wait, or no longer wait, for the handler; replies do not, and sending goes
+    /// on. The peer can send no more than its window meanwhile.
+    pub fn hold_messages(&self, hold: bool) {
+        self.0.core.hold_messages(hold);
     }
 
     /// Attaches a value, which goes with the last clone, or when it is replaced.

@@ -2,13 +2,14 @@
 
 use std::pin::Pin;
 use std::ptr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 
 use xpc_object::Dictionary;
 
 use super::block::Block;
 use super::connection::{self, Connection, Inactive};
+use super::events::Events;
 use super::queue::Queue;
 use super::raw::{xpc_connection_resume, xpc_connection_send_barrier, xpc_connection_suspend};
 use super::{AbortOnPanic, lock};
@@ -65,7 +66,22 @@ impl Connection {
     pub(crate) fn suspend(&self) -> Suspension {
         // SAFETY: an active connection. The guard resumes it once, and keeps it alive until then.
         unsafe { xpc_connection_suspend(self.as_ptr()) };
+        if let Some(events) = self.events() {
+            events.suspend();
+        }
         Suspension(self.clone())
+    }
+
+    /// Has messages and what comes after them wait, or no longer wait, for the handler. libxpc reads on.
+    pub(crate) fn hold_messages(&self, hold: bool) {
+        if let Some(events) = self.events() {
+            events.hold(hold);
+        }
+    }
+
+    /// What the event handler owns, as long as libxpc has it.
+    fn events(&self) -> Option<Arc<Events>> {
+        self.0.events.get().and_then(Weak::upgrade)
     }
 
     pub(crate) fn set_context(&self, context: connection::Context) {
@@ -82,6 +98,9 @@ pub(crate) struct Suspension(Connection);
 
 impl Drop for Suspension {
     fn drop(&mut self) {
+        if let Some(events) = self.0.events() {
+            events.resume();
+        }
         // SAFETY: balances the one call of `suspend` that this guard stands for; the connection is released after it.
         unsafe { xpc_connection_resume(self.0.as_ptr()) };
     }

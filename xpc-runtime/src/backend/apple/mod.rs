@@ -6,6 +6,7 @@
 pub(crate) mod activity;
 mod block;
 mod connection;
+mod events;
 mod flow;
 mod listener;
 mod memory;
