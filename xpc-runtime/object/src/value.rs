@@ -18,6 +18,11 @@ use crate::{Array, Date, Dictionary, Endpoint, ErrorValue, Fd, SharedMemory, Uui
 /// `Debug` prints a value as `xpc_copy_description` does, without the addresses.
 #[doc(alias = "xpc_object_t")]
 #[doc(alias = "xpc_hash")]
+#[doc(alias = "xpc_equal")]
+#[doc(alias = "xpc_copy")]
+#[doc(alias = "xpc_copy_description")]
+#[doc(alias = "xpc_retain")]
+#[doc(alias = "xpc_release")]
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Object {
@@ -26,24 +31,36 @@ pub enum Object {
     Null,
     /// True or false.
     #[doc(alias = "xpc_bool_create")]
+    #[doc(alias = "xpc_bool_get_value")]
     Bool(bool),
     /// A signed number.
     #[doc(alias = "xpc_int64_create")]
+    #[doc(alias = "xpc_int64_get_value")]
     Int64(i64),
     /// An unsigned number.
     #[doc(alias = "xpc_uint64_create")]
+    #[doc(alias = "xpc_uint64_get_value")]
     Uint64(u64),
     /// A floating-point number.
     #[doc(alias = "xpc_double_create")]
+    #[doc(alias = "xpc_double_get_value")]
     Double(f64),
     /// A point in time.
     #[doc(alias = "xpc_date_create")]
     Date(Date),
     /// Bytes; cloning shares them.
     #[doc(alias = "xpc_data_create")]
+    #[doc(alias = "xpc_data_create_with_dispatch_data")]
+    #[doc(alias = "xpc_data_get_bytes")]
+    #[doc(alias = "xpc_data_get_bytes_ptr")]
+    #[doc(alias = "xpc_data_get_length")]
     Data(Bytes),
     /// Text. A NUL in it is an error when it is sent: XPC's strings are C strings.
     #[doc(alias = "xpc_string_create")]
+    #[doc(alias = "xpc_string_create_with_format")]
+    #[doc(alias = "xpc_string_create_with_format_and_arguments")]
+    #[doc(alias = "xpc_string_get_length")]
+    #[doc(alias = "xpc_string_get_string_ptr")]
     String(String),
     /// An identifier.
     #[doc(alias = "xpc_uuid_create")]
