@@ -101,7 +101,6 @@ impl Listener<MachService> {
     /// its last [`Transaction`](crate::Transaction), unless the program handles that signal.
     #[doc(alias = "xpc_connection_create_mach_service")]
     #[doc(alias = "XPC_CONNECTION_MACH_SERVICE_LISTENER")]
-    #[doc(alias = "xpc_listener_create")]
     pub fn mach_service(name: &str) -> InactiveListener<MachService> {
         InactiveListener { name: Some(name.into()), on_invalid: None, requirement: None, kind: PhantomData }
     }
@@ -111,7 +110,6 @@ impl<K: Kind> Listener<K> {
     /// Ends the listener, and the connections that it accepted: they become invalid, and so do those of the clients of
     /// an anonymous one; the clients of one with a name are interrupted. Cancelling again does nothing.
     #[doc(alias = "xpc_connection_cancel")]
-    #[doc(alias = "xpc_listener_cancel")]
     pub fn cancel(&self) {
         self.listener.cancel();
     }
@@ -134,8 +132,6 @@ impl<K: Kind> InactiveListener<K> {
     /// `accept` is called once for each connection that a client opens, one at a time. It sets the connection's handlers
     /// and activates it; a connection that it drops is rejected. A panic in `accept` ends the process.
     #[doc(alias = "xpc_connection_activate")]
-    #[doc(alias = "xpc_listener_activate")]
-    #[doc(alias = "xpc_listener_reject_peer")]
     pub fn activate(self, mut accept: impl FnMut(Inactive<Accepted>) + Send + 'static) -> Listener<K> {
         let accept = move |peer| accept(Inactive::new(peer));
         let listener = match self.name {

@@ -14,12 +14,11 @@ use crate::{Bytes, Date, Dictionary, Endpoint, Fd, Object, SharedMemory, Type, U
 /// assert_eq!(squares.len(), 3);
 /// ```
 #[doc(alias = "xpc_array_create")]
-#[doc(alias = "xpc_array_create_empty")]
+#[doc(alias = "xpc_array_set_value")]
 #[doc(alias = "xpc_array_append_value")]
-#[doc(alias = "xpc_array_apply")]
 #[doc(alias = "xpc_array_get_count")]
 #[doc(alias = "xpc_array_get_value")]
-#[doc(alias = "xpc_array_set_value")]
+#[doc(alias = "xpc_array_apply")]
 #[doc(alias = "xpc_array_set_bool")]
 #[doc(alias = "xpc_array_set_int64")]
 #[doc(alias = "xpc_array_set_uint64")]
@@ -34,6 +33,7 @@ pub struct Array(Vec<Object>);
 
 impl Array {
     /// An empty list.
+    #[doc(alias = "xpc_array_create_empty")]
     pub const fn new() -> Self {
         Self(Vec::new())
     }

@@ -21,8 +21,6 @@ use crate::{Array, Date, Dictionary, Endpoint, ErrorValue, Fd, SharedMemory, Uui
 #[doc(alias = "xpc_equal")]
 #[doc(alias = "xpc_copy")]
 #[doc(alias = "xpc_copy_description")]
-#[doc(alias = "xpc_retain")]
-#[doc(alias = "xpc_release")]
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Object {
@@ -32,6 +30,8 @@ pub enum Object {
     /// True or false.
     #[doc(alias = "xpc_bool_create")]
     #[doc(alias = "xpc_bool_get_value")]
+    #[doc(alias = "XPC_BOOL_TRUE")]
+    #[doc(alias = "XPC_BOOL_FALSE")]
     Bool(bool),
     /// A signed number.
     #[doc(alias = "xpc_int64_create")]
@@ -50,15 +50,12 @@ pub enum Object {
     Date(Date),
     /// Bytes; cloning shares them.
     #[doc(alias = "xpc_data_create")]
-    #[doc(alias = "xpc_data_create_with_dispatch_data")]
-    #[doc(alias = "xpc_data_get_bytes")]
-    #[doc(alias = "xpc_data_get_bytes_ptr")]
     #[doc(alias = "xpc_data_get_length")]
+    #[doc(alias = "xpc_data_get_bytes_ptr")]
+    #[doc(alias = "xpc_data_get_bytes")]
     Data(Bytes),
     /// Text. A NUL in it is an error when it is sent: XPC's strings are C strings.
     #[doc(alias = "xpc_string_create")]
-    #[doc(alias = "xpc_string_create_with_format")]
-    #[doc(alias = "xpc_string_create_with_format_and_arguments")]
     #[doc(alias = "xpc_string_get_length")]
     #[doc(alias = "xpc_string_get_string_ptr")]
     String(String),
@@ -94,20 +91,35 @@ pub enum Object {
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each is the variant of `Object` with that name")]
 pub enum Type {
+    #[doc(alias = "XPC_TYPE_NULL")]
     Null,
+    #[doc(alias = "XPC_TYPE_BOOL")]
     Bool,
+    #[doc(alias = "XPC_TYPE_INT64")]
     Int64,
+    #[doc(alias = "XPC_TYPE_UINT64")]
     Uint64,
+    #[doc(alias = "XPC_TYPE_DOUBLE")]
     Double,
+    #[doc(alias = "XPC_TYPE_DATE")]
     Date,
+    #[doc(alias = "XPC_TYPE_DATA")]
     Data,
+    #[doc(alias = "XPC_TYPE_STRING")]
     String,
+    #[doc(alias = "XPC_TYPE_UUID")]
     Uuid,
+    #[doc(alias = "XPC_TYPE_FD")]
     Fd,
+    #[doc(alias = "XPC_TYPE_SHMEM")]
     SharedMemory,
+    #[doc(alias = "XPC_TYPE_ENDPOINT")]
     Endpoint,
+    #[doc(alias = "XPC_TYPE_ERROR")]
     Error,
+    #[doc(alias = "XPC_TYPE_ARRAY")]
     Array,
+    #[doc(alias = "XPC_TYPE_DICTIONARY")]
     Dictionary,
     /// A type that this version does not know.
     Unknown,

@@ -13,6 +13,7 @@ mod flow;
 mod launch_event;
 mod listener;
 pub(crate) mod log;
+mod memory;
 mod message;
 mod object;
 mod queue;
@@ -23,6 +24,8 @@ mod rich_error;
 mod service;
 mod session;
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
