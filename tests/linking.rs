@@ -10,7 +10,7 @@ use integration_tests::{Xpc, checkout, clean, listing, must, path_with_zig, peer
 use serde_json::Value;
 
 use crate::bindings::OLDEST;
-use crate::headers::{clang, declared_in};
+use crate::headers::{declared_in, linking_clang};
 
 const SYSTEM: &str = "/usr/lib/libSystem.B.dylib";
 
@@ -81,9 +81,15 @@ const HEADERS: [&str; 55] = [
     "xpc/session.h",
 ];
 
-/// What no header declares since the compiler or the linker asks for it, with the first system that has it.
-const COMPILERS: [(&str, &str); 3] =
-    [("__bzero", "10.0"), ("dyld_stub_binder", "10.6"), ("_availability_version_check", "10.15")];
+/// What no header declares, since the compiler or the linker asks for it, or since zig does not ship `os/log.h`; with the
+/// first system that has it.
+const OTHERS: [(&str, &str); 5] = [
+    ("__bzero", "10.0"),
+    ("dyld_stub_binder", "10.6"),
+    ("_availability_version_check", "10.15"),
+    ("os_log_create", "10.12"),
+    ("_os_log_impl", "10.12"),
+];
 
 /// The system that every symbol came with.
 fn versions() -> &'static BTreeMap<String, Vec<u32>> {
@@ -93,7 +99,7 @@ fn versions() -> &'static BTreeMap<String, Vec<u32>> {
         assert!(declared.len() > 1500, "clang names {} only", declared.len());
         // What names no version is older than the habit of naming them.
         let named = declared.into_iter().map(|(name, version)| (name, version.unwrap_or_else(|| "10.0".to_owned())));
-        let added = COMPILERS.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned()));
+        let added = OTHERS.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned()));
         named.chain(added).map(|(name, version)| (name, number(&version))).collect()
     })
 }
@@ -239,9 +245,7 @@ fn the_runtimes_tests_link_for_apple_targets() {
 fn program(folder: &Utf8Path, name: &str, code: &str, more: &[&str]) -> Program {
     let (source, path) = (folder.join(format!("{name}.c")), folder.join(name));
     fs_err::write(&source, code).expect("a temporary file can be written");
-    let mut clang = clang(&format!("aarch64-macos.{OLDEST}"), folder.as_std_path());
-    // What every program is linked with, zig builds once.
-    clang.env("ZIG_GLOBAL_CACHE_DIR", target().join("zig"));
+    let mut clang = linking_clang(&format!("aarch64-macos.{OLDEST}"), folder.as_std_path());
     must(clang.arg(source).arg("-o").arg(&path).args(more));
     (name.to_owned(), path)
 }

@@ -3,8 +3,12 @@
 mod bindings;
 mod building;
 mod bundles;
+#[cfg(target_os = "linux")]
+mod c_programs;
 mod details;
 mod embed;
+#[cfg(target_os = "linux")]
+mod facts;
 mod faults;
 mod golden;
 mod headers;
@@ -13,6 +17,7 @@ mod killed;
 #[cfg(target_os = "linux")]
 mod linking;
 mod mistakes;
+mod oslog;
 mod packages;
 mod rustflags;
 mod sandbox;
