@@ -171,7 +171,7 @@ pub fn miri() -> Outcome {
     nightly(&["miri", "rust-src"])?;
     let test = ["+nightly", "miri", "test", "--locked", "--quiet", "--package", "xpc-object"];
     let mut test = command("cargo", &test);
-    test.args(["--lib", "--test", "golden", "--test", "roundtrip"]);
+    test.args(["--lib", "--test", "golden", "--test", "roundtrip", "--test", "view"]);
     // proptest reads the environment and looks for its file of failures.
     test.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("PROPTEST_CASES", "4");
     run(test.env("CARGO_TARGET_DIR", target().join("miri")))
