@@ -12,6 +12,7 @@ mod events;
 mod flow;
 mod listener;
 pub(crate) mod log;
+mod memory;
 mod message;
 mod object;
 mod queue;
@@ -22,6 +23,8 @@ mod rich_error;
 mod service;
 mod session;
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
