@@ -20,6 +20,7 @@ use rustix::process::geteuid;
 
 use self::folder::Folder;
 pub(crate) use self::port::Port;
+use crate::error::{explain, is_transient};
 use crate::frame::{self, Kind};
 use crate::{Credentials, credentials, endpoint, settings, socket, timer};
 
@@ -27,7 +28,7 @@ use crate::{Credentials, credentials, endpoint, settings, socket, timer};
 enum Failure {
     /// Its queue is full at the moment.
     Busy,
-    /// Nobody serves the name at the moment.
+    /// Nobody serves the name at the moment, or this process can reach nobody.
     Absent(Arc<str>),
     Other(Arc<str>),
 }
@@ -79,6 +80,7 @@ fn reach(name: &str) -> Result<OwnedFd, Failure> {
     let socket = dial(&folder).map_err(|error| match error {
         Errno::AGAIN => Failure::Busy,
         Errno::NOENT | Errno::CONNREFUSED => Failure::Absent(is_absent(name)),
+        error if is_transient(error) => Failure::Absent(format!("cannot connect to {name}: {}", explain(error)).into()),
         error => cannot(error),
     })?;
     match credentials::maker(&socket) {
