@@ -2,10 +2,11 @@
 //!
 //! What launchd's table of Mach services is on macOS, a folder is here: `$XDG_RUNTIME_DIR/xpc-runtime/<name>`, which only
 //! its user may enter. In it stands the `socket` of whoever serves the name; who holds the lock on the folder is that
-//! one. What connects to the socket is a rendezvous, through which connections are handed over as through those of
+//! one; the socket may be systemd's, which starts it with the first client. What connects to the socket is a rendezvous, through which connections are handed over as through those of
 //! endpoints.
 
 mod folder;
+mod passed;
 mod port;
 #[cfg(test)]
 mod tests;
