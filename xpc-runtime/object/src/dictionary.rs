@@ -31,6 +31,15 @@ impl Dictionary {
 
     /// Puts a value under a key and returns the one that was there.
     #[doc(alias = "xpc_dictionary_set_value")]
+    #[doc(alias = "xpc_dictionary_set_bool")]
+    #[doc(alias = "xpc_dictionary_set_int64")]
+    #[doc(alias = "xpc_dictionary_set_uint64")]
+    #[doc(alias = "xpc_dictionary_set_double")]
+    #[doc(alias = "xpc_dictionary_set_date")]
+    #[doc(alias = "xpc_dictionary_set_data")]
+    #[doc(alias = "xpc_dictionary_set_string")]
+    #[doc(alias = "xpc_dictionary_set_uuid")]
+    #[doc(alias = "xpc_dictionary_set_fd")]
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<Object>) -> Option<Object> {
         self.0.insert(key.into(), value.into())
     }

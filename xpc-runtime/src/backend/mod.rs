@@ -22,6 +22,7 @@
 //! | `run_service` | `fn(impl FnMut(Inactive) + Send + 'static) -> !`; not launched by the system: the message and SIGABRT of `xpc_main` |
 //! | `Transaction` | `begin() -> Self`; its drop ends it |
 //! | `activity` | `register(&str, &Criteria, Box<dyn FnMut(Activity) + Send>)`, `check_in(&str, Box<dyn FnOnce(Option<Criteria>) -> Option<Criteria> + Send>, …)`, `unregister(&str)`, `state(&Activity)`. `Activity`: `Send`; `should_defer`, `defer(self)`; its drop ends the run |
+//! | `log` | `write(Level, category, text)`, to where people look for it; panics in handlers get there by themselves |
 //! | `testing` | the functions of [`testing`](crate::testing), or their refusal |
 //! | errors | convert into [`Error`](crate::Error) |
 
@@ -38,7 +39,7 @@ mod chosen;
 pub use chosen::Budget;
 pub(crate) use chosen::{
     Connection, Event, Inactive, Listener, Message, PeerRequirement, Queue, Reply, ReplyFuture, SendReady, Session,
-    SessionEvent, SessionSettings, Suspension, Timer, Transaction, activity, after, dispatch_main, requirement,
+    SessionEvent, SessionSettings, Suspension, Timer, Transaction, activity, after, dispatch_main, log, requirement,
     run_service, testing,
 };
 

@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 use xpc_object::{Dictionary, Endpoint};
 
 use super::block::Block;
+use super::entry::Entry;
 use super::events::Events;
 use super::listener::{Boxed, Peers};
+use super::lock;
+use super::log;
 use super::message::Message;
 use super::object::{self, Retained};
 use super::queue::Queue;
@@ -17,7 +20,6 @@ use super::raw::*;
 use super::reply::{ReplyFuture, Slot};
 use super::requirement::PeerRequirement;
 use super::rich_error::take_text;
-use super::{AbortOnPanic, lock};
 use crate::Error;
 
 pub(crate) enum Event {
@@ -124,6 +126,7 @@ impl Inactive {
         let events = Arc::new(Events::new(&connection, handler, accepted));
         let _ = connection.0.events.set(Arc::downgrade(&events));
         let block = Block::handler(move |object| events.handle(object));
+        log::catch_panics();
         // SAFETY: a connection that was not activated yet, and a block with the signature of an event handler, which is
         // copied.
         unsafe { xpc_connection_set_event_handler(connection.as_ptr(), block.as_ptr()) };
@@ -249,13 +252,13 @@ impl Connection {
                 // The future keeps the connection, this must not: the reply to a dropped one may never come.
                 let (connection, filled) = (Arc::downgrade(&self.0), slot.clone());
                 let block = Block::handler(move |object| {
-                    let guard = AbortOnPanic;
+                    let entry = Entry::new();
                     // SAFETY: libxpc lends the object for the call, and passes no null.
                     let object = unsafe { Retained::borrowed(object) };
                     if let (Some(object), Some(handle)) = (object, connection.upgrade()) {
                         filled.fill(Connection(handle).outcome(object));
                     }
-                    std::mem::forget(guard);
+                    entry.leave();
                 });
                 // SAFETY: an active connection, a dictionary, libdispatch's default queue, and a block with the
                 // signature of a handler, which is copied.
@@ -290,7 +293,7 @@ impl Connection {
         // The reply, or an error in its place, always comes: the connection is kept that long and no longer.
         let waiting = Mutex::new(Some((self.clone(), queue.clone(), handler)));
         let block = Block::handler(move |object| {
-            let guard = AbortOnPanic;
+            let entry = Entry::new();
             // SAFETY: libxpc lends the object for the call, and passes no null.
             let object = unsafe { Retained::borrowed(object) };
             let waiting = lock(&waiting).take();
@@ -298,7 +301,7 @@ impl Connection {
                 let outcome = connection.outcome(object);
                 running(ptr::null_mut(), queue.address(), || handler(outcome));
             }
-            std::mem::forget(guard);
+            entry.leave();
         });
         // SAFETY: an active connection, a dictionary, a live queue, which is retained, and a block with the signature of
         // a handler, which is copied.
