@@ -17,7 +17,7 @@
 //! | `after` | `fn(Duration, FnOnce() + Send + 'static) -> Timer`, which is called once unless `Timer` was dropped before; it must not block |
 //! | `Session` | `activate(&str, SessionSettings, Box<dyn FnMut(&Session, SessionEvent) + Send>) -> Result<Self, _>`; `Clone` of one reference, `Send + Sync`; `send`, `send_with_reply -> ReplyFuture`, `send_with_reply_blocking`, `cancel`, `name`. `SessionEvent`: `Message(Message)`, `Cancelled(Arc<str>)` once and last. `SessionSettings`, `Default`: `is_mach_service`, `budget`, `queue: Option<Queue>`, `requirement: Option<PeerRequirement>`. No event and no error of a session's is an interruption, but for a request that was dropped |
 //! | `ReplyFuture` | `Future<Output = Result<Message, _>>`, `Unpin + Send`; the request has left the caller before it is first polled; keeps the connection alive |
-//! | `Message` | `dictionary(&self) -> &Dictionary`; `reply(&self) -> Option<Reply>` gives the right to reply once, to whoever asks first. Dropped with that right in it, it interrupts the requester |
+//! | `Message` | `dictionary(&self) -> &Dictionary`; `view(&self) -> Option<DictionaryView>`, where values can be read without making a dictionary; `reply(&self) -> Option<Reply>` gives the right to reply once, to whoever asks first. Dropped with that right in it, it interrupts the requester |
 //! | `Reply` | `send(self, &Dictionary)`; dropped unsent, it interrupts the requester |
 //! | `run_service` | `fn(impl FnMut(Inactive) + Send + 'static) -> !`; not launched by the system: the message and SIGABRT of `xpc_main` |
 //! | `Transaction` | `begin() -> Self`; its drop ends it |
