@@ -6,6 +6,8 @@
 
 #[path = "../cargo-xpc/src/anatomy.rs"]
 pub mod anatomy;
+#[path = "../cargo-xpc/src/beneath.rs"]
+pub mod beneath;
 #[path = "../cargo-xpc/src/exit.rs"]
 pub mod exit;
 #[path = "../cargo-xpc/src/faults.rs"]

@@ -4,15 +4,15 @@
 //! iOS, keep it at their root. A framework's own folder is neither: it is a wrapper of symlinks around `Versions`.
 //! Signing, reading back and inspecting agree on this page and on nothing else.
 
-use std::io::{self, Read as _};
+use std::io;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
-use fs_err::os::unix::fs::OpenOptionsExt as _;
 use thiserror::Error;
 
+use crate::beneath::Root;
 use crate::property_list;
 
-/// A bundle's parts. Paths are as absolute as the root that was given.
+/// A bundle's parts. Paths are relative to the folder that it was looked for in.
 #[derive(Clone, Debug)]
 pub struct Anatomy {
     /// The bundle's folder.
@@ -25,6 +25,9 @@ pub struct Anatomy {
     pub info_bytes: Vec<u8>,
     /// The property list, read.
     pub info: plist::Dictionary,
+    /// The name of the bundle's folder.
+    name: String,
+    has_resources: bool,
 }
 
 /// Why a bundle could not be read.
@@ -56,29 +59,32 @@ pub struct Versions {
 }
 
 impl Anatomy {
-    /// Reads the bundle at `root`.
-    pub fn read(root: &Utf8Path) -> Result<Self, AnatomyError> {
-        Self::find(root)?.ok_or_else(|| AnatomyError::NotABundle(root.to_owned()))
+    /// Reads the bundle at `path` in `folder`.
+    pub fn read(folder: &Root, path: &Utf8Path) -> Result<Self, AnatomyError> {
+        Self::find(folder, path)?.ok_or_else(|| AnatomyError::NotABundle(folder.shown(path)))
     }
 
-    /// Reads the bundle at `root`; `None` if the folder has no property list and therefore is none.
-    pub fn find(root: &Utf8Path) -> Result<Option<Self>, AnatomyError> {
-        let contents = root.join("Contents");
-        let resources = root.join("Resources");
-        let (content, info_path) = if is_folder(&contents)? {
+    /// Reads the bundle at `path` in `folder`; `None` if there is no property list, and therefore no bundle.
+    pub fn find(folder: &Root, path: &Utf8Path) -> Result<Option<Self>, AnatomyError> {
+        let contents = path.join("Contents");
+        let resources = path.join("Resources");
+        let has_contents = folder.is_folder(&contents)?;
+        let has_resources = has_contents || folder.is_folder(&resources)?;
+        let (content, info_path) = if has_contents {
             (contents.clone(), contents.join("Info.plist"))
-        } else if is_folder(&resources)? && is_file(&resources.join("Info.plist"))? {
-            (root.to_owned(), resources.join("Info.plist"))
+        } else if has_resources && folder.is_file(&resources.join("Info.plist"))? {
+            (path.to_owned(), resources.join("Info.plist"))
         } else {
-            (root.to_owned(), root.join("Info.plist"))
+            (path.to_owned(), path.join("Info.plist"))
         };
-        if !is_file(&info_path)? {
+        if !folder.is_file(&info_path)? {
             return Ok(None);
         }
-        let info_bytes = read(&info_path)?;
-        let unreadable = |why| AnatomyError::InfoPlist { path: info_path.clone(), why };
+        let info_bytes = folder.read(&info_path)?;
+        let unreadable = |why| AnatomyError::InfoPlist { path: folder.shown(&info_path), why };
         let info = property_list::read(&info_bytes).map_err(unreadable)?;
-        Ok(Some(Self { root: root.to_owned(), content, info_path, info_bytes, info }))
+        let name = path.file_name().or_else(|| folder.path().file_name()).unwrap_or_default().to_owned();
+        Ok(Some(Self { root: path.to_owned(), content, info_path, info_bytes, info, name, has_resources }))
     }
 
     /// A string of the property list.
@@ -111,13 +117,13 @@ impl Anatomy {
     }
 
     /// Whether the bundle can have localized resources, which decides the rules of its seal.
-    pub fn has_resources(&self) -> Result<bool, AnatomyError> {
-        Ok(self.has_contents() || is_folder(&self.content.join("Resources"))?)
+    pub fn has_resources(&self) -> bool {
+        self.has_resources
     }
 
     /// Whether this is a service.
     pub fn is_service(&self) -> bool {
-        self.root.extension() == Some("xpc") || self.package_type() == Some("XPC!")
+        Utf8Path::new(&self.name).extension() == Some("xpc") || self.package_type() == Some("XPC!")
     }
 
     /// The seal of everything but the executable.
@@ -127,29 +133,28 @@ impl Anatomy {
 }
 
 impl Versions {
-    /// Looks for `Versions` in a framework's folder; `None` if there is none and the framework is a plain bundle.
-    pub fn find(root: &Utf8Path) -> Result<Option<Self>, AnatomyError> {
-        let folder = root.join("Versions");
-        if !is_folder(&folder)? {
+    /// Looks for `Versions` in a framework's folder, at `path` in `root`; `None` if there is none and the framework is a plain bundle.
+    pub fn find(root: &Root, path: &Utf8Path) -> Result<Option<Self>, AnatomyError> {
+        let folder = path.join("Versions");
+        if !root.is_folder(&folder)? {
             return Ok(None);
         }
-        let mut all = Vec::new();
-        for entry in folder.read_dir_utf8()? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                all.push(entry.into_path());
+        let (mut all, mut has_current) = (Vec::new(), false);
+        for (name, kind) in root.list(&folder)? {
+            has_current |= name == "Current" && kind.is_symlink();
+            if kind.is_dir() {
+                let name = name.into_string().map_err(|name| {
+                    let path = folder.join(&*name.to_string_lossy());
+                    io::Error::new(io::ErrorKind::InvalidData, format!("`{}` is not valid UTF-8", root.shown(&path)))
+                })?;
+                all.push(folder.join(name));
             }
         }
-        all.sort();
-        let link = folder.join("Current");
-        let current = match fs_err::symlink_metadata(&link) {
-            Ok(metadata) if metadata.is_symlink() => {
-                let target = Utf8PathBuf::from_path_buf(fs_err::read_link(&link)?).ok();
-                let target = target.map(|target| folder.join(target.strip_prefix("./").unwrap_or(&target)));
-                target.filter(|target| all.contains(target))
-            }
-            _ => None,
-        };
+        let mut current = None;
+        if has_current && let Ok(target) = Utf8PathBuf::from_path_buf(root.read_link(&folder.join("Current"))?) {
+            let target = folder.join(target.strip_prefix("./").unwrap_or(&target));
+            current = Some(target).filter(|target| all.contains(target));
+        }
         Ok(Some(Self { all, current }))
     }
 
@@ -164,27 +169,15 @@ impl Versions {
     }
 }
 
-/// Whether a folder, and no symlink to one, stands at `path`.
-pub(crate) fn is_folder(path: &Utf8Path) -> io::Result<bool> {
-    kind(path, std::fs::Metadata::is_dir)
-}
-
-/// Whether a plain file, and no symlink to one, stands at `path`.
-pub(crate) fn is_file(path: &Utf8Path) -> io::Result<bool> {
-    kind(path, std::fs::Metadata::is_file)
-}
-
-/// Whether a plain file stands at `path` in a plain folder: a symlink on the way could lead out of the bundle.
-pub(crate) fn is_inside(path: &Utf8Path) -> io::Result<bool> {
-    Ok(path.parent().map_or(Ok(false), is_folder)? && is_file(path)?)
-}
-
-fn kind(path: &Utf8Path, test: impl Fn(&std::fs::Metadata) -> bool) -> io::Result<bool> {
-    match fs_err::symlink_metadata(path) {
-        Ok(metadata) => Ok(test(&metadata)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
-        Err(error) => Err(error),
-    }
+/// Opens the folder of the outermost bundle.
+///
+/// # Errors
+/// Where there is no folder, which is no bundle either.
+pub fn open(path: &Utf8Path) -> Result<Root, AnatomyError> {
+    Root::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => AnatomyError::NotABundle(path.to_owned()),
+        _ => error.into(),
+    })
 }
 
 /// Whether macOS accepts a symlink at `link`, relative to the outermost bundle, that points at `target`: somewhere in the bundle, or
@@ -206,14 +199,6 @@ pub(crate) fn is_allowed_target(link: &Utf8Path, target: &Utf8Path) -> bool {
         }
     }
     true
-}
-
-/// Reads a file. It may have become a pipe since it was looked at, which nobody is to wait for.
-fn read(path: &Utf8Path) -> io::Result<Vec<u8>> {
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let mut bytes = Vec::new();
-    fs_err::OpenOptions::new().read(true).custom_flags(flags).open(path)?.read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -251,13 +236,14 @@ mod tests {
         write(root.join("A.app/Contents/Info.plist"), &INFO.replace("EXE", "a"));
         write(root.join("F.framework/Versions/B/Resources/Info.plist"), &INFO.replace("EXE", "F"));
         fs_err::os::unix::fs::symlink("B", root.join("F.framework/Versions/Current")).unwrap();
-        let app = Anatomy::read(&root.join("A.app")).unwrap();
-        assert_eq!(app.executable().unwrap(), root.join("A.app/Contents/MacOS/a"));
-        let versions = Versions::find(&root.join("F.framework")).unwrap().unwrap();
-        assert_eq!(versions.current, Some(root.join("F.framework/Versions/B")));
-        let version = Anatomy::read(&versions.all[0]).unwrap();
-        assert_eq!(version.executable().unwrap(), root.join("F.framework/Versions/B/F"));
-        assert!(Anatomy::find(&root).unwrap().is_none());
+        let root = open(&root).unwrap();
+        let app = Anatomy::read(&root, "A.app".into()).unwrap();
+        assert_eq!(app.executable().unwrap(), "A.app/Contents/MacOS/a");
+        let versions = Versions::find(&root, "F.framework".into()).unwrap().unwrap();
+        assert_eq!(versions.current, Some("F.framework/Versions/B".into()));
+        let version = Anatomy::read(&root, &versions.all[0]).unwrap();
+        assert_eq!(version.executable().unwrap(), "F.framework/Versions/B/F");
+        assert!(Anatomy::find(&root, "".into()).unwrap().is_none());
     }
 
     #[test]
@@ -265,7 +251,7 @@ mod tests {
         let (_dir, root) = folder();
         for name in ["../../../bin/sh", "..", "", "a/b"] {
             write(root.join("A.app/Contents/Info.plist"), &INFO.replace("EXE", name));
-            assert_eq!(Anatomy::read(&root.join("A.app")).unwrap().executable(), None, "{name}");
+            assert_eq!(Anatomy::read(&open(&root).unwrap(), "A.app".into()).unwrap().executable(), None, "{name}");
         }
     }
 
@@ -275,6 +261,7 @@ mod tests {
         write(root.join("elsewhere"), &INFO.replace("EXE", "a"));
         fs_err::create_dir_all(root.join("A.app/Contents")).unwrap();
         fs_err::os::unix::fs::symlink("../../elsewhere", root.join("A.app/Contents/Info.plist")).unwrap();
-        assert!(matches!(Anatomy::read(&root.join("A.app")), Err(AnatomyError::NotABundle(_))));
+        let app = open(&root.join("A.app")).unwrap();
+        assert!(matches!(Anatomy::read(&app, "".into()), Err(AnatomyError::NotABundle(_))));
     }
 }

@@ -7,6 +7,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod anatomy;
+pub mod beneath;
 pub mod build;
 pub mod bundle;
 pub mod cli;

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::PermissionsExt as _;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use walkdir::WalkDir;
+
+use crate::beneath::Root;
 
 /// Folders in folders that are removed side by side; each keeps a descriptor open, and takes room on the stack.
 const MAX_DEPTH: usize = 64;
@@ -27,9 +27,7 @@ pub fn remove(path: &Utf8Path) -> io::Result<()> {
     };
     match attempt() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            for entry in WalkDir::new(path).into_iter().filter_map(Result::ok).filter(|e| e.file_type().is_dir()) {
-                let _ = fs_err::set_permissions(entry.path(), std::fs::Permissions::from_mode(0o700));
-            }
+            open_up(path);
             attempt().or_else(|e| if gone(&e) { Ok(()) } else { Err(e) })
         }
         Err(error) if gone(&error) => Ok(()),
@@ -66,9 +64,22 @@ fn empty(parent: BorrowedFd<'_>, name: impl rustix::path::Arg + Copy, depth: usi
     rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
 }
 
+/// Lets the owner into a folder and those in it, as far as they can be listed.
+fn open_up(path: &Utf8Path) {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
+    let Ok(root) = Root::open(parent) else { return };
+    let mut folders = vec![Utf8PathBuf::from(name)];
+    while let Some(folder) = folders.pop() {
+        let Ok(opened) = root.folder(&folder) else { continue };
+        let _ = rustix::fs::fchmod(opened, Mode::RWXU);
+        let inner = root.list(&folder).unwrap_or_default().into_iter().filter(|(_, kind)| kind.is_dir());
+        folders.extend(inner.filter_map(|(name, _)| Some(folder.join(name.to_str()?))));
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use camino::Utf8PathBuf;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 

@@ -40,6 +40,9 @@ pub enum StagingError {
     /// Something that is neither file, folder nor symlink.
     #[error("`{0}` is neither a file, a folder nor a symlink; a bundle cannot hold it: remove it")]
     SpecialFile(Utf8PathBuf),
+    /// Something else where a folder should be.
+    #[error("`{0}` is a symlink or a file where a bundle has a folder; nothing is put into it: make it a folder")]
+    NotAFolder(Utf8PathBuf),
     /// The file system cannot exchange two folders in one step.
     #[error("the file system of `{path}` cannot replace a bundle in one step; `--non-atomic` replaces it in two")]
     NoExchange {
@@ -90,6 +93,7 @@ impl Coded for StagingError {
             | Self::NotABundle(_)
             | Self::DanglingLink(_)
             | Self::NotUtf8(_)
+            | Self::NotAFolder(_)
             | Self::SpecialFile(_) => Exit::Usage,
             Self::Io { .. } | Self::NoExchange { .. } => Exit::Io,
         }

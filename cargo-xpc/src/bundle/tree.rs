@@ -1,30 +1,30 @@
 //! Copying and removing folders.
 
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rayon::prelude::*;
-use rustix::fs::{Access, AtFlags, CWD, OFlags};
-use walkdir::WalkDir;
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode};
 
 pub use super::removal::remove;
 use super::staging::StagingError;
+use crate::beneath::{Root, unnamed};
 
 /// Names that Finder and `tar` leave behind; they break a seal and never belong into a bundle.
 pub fn is_litter(name: &str) -> bool {
     name == ".DS_Store" || name.starts_with("._")
 }
 
-/// Copies a folder: symlinks stay symlinks, modes are kept, extended attributes and litter are not.
+/// Copies a folder: symlinks stay symlinks, modes are kept, extended attributes and litter are not. A file is copied by itself.
 ///
 /// Returns the litter that was left out.
 ///
 /// # Errors
 /// Where something cannot be read or written, is not UTF-8, or is neither file, folder nor symlink.
 pub fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<Vec<Utf8PathBuf>, StagingError> {
-    populate(from, to, copy_file)
+    populate(from, to, copy_beneath)
 }
 
 /// As [`copy`], for a folder that the new one is going to replace: what can be shared is linked, not copied.
@@ -35,45 +35,75 @@ pub fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<Vec<Utf8PathBuf>, StagingE
 /// # Errors
 /// As for [`copy`].
 pub fn succeed(from: &Utf8Path, to: &Utf8Path) -> Result<Vec<Utf8PathBuf>, StagingError> {
-    populate(from, to, link_file)
+    populate(from, to, link_beneath)
 }
+
+/// A file that is going to have a likeness at `to`.
+struct Source<'a> {
+    root: &'a Root,
+    /// The folder that it stands in, opened.
+    folder: &'a OwnedFd,
+    path: &'a Utf8Path,
+}
+
+/// So many files of a folder are put one after the other, and the folder is opened once for them.
+const TOGETHER: usize = 64;
 
 fn populate(
     from: &Utf8Path,
     to: &Utf8Path,
-    put: fn(&Utf8Path, &Utf8Path) -> Result<(), StagingError>,
+    put: fn(&Source<'_>, &Utf8Path) -> Result<(), StagingError>,
 ) -> Result<Vec<Utf8PathBuf>, StagingError> {
+    let root = match Root::open(from) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return copy_file(from, to).map(|()| Vec::new()),
+        root => root.map_err(|e| unread(from, e))?,
+    };
     let (mut litter, mut files) = (Vec::new(), Vec::new());
-    let mut walk = WalkDir::new(from).sort_by_file_name().into_iter();
-    while let Some(entry) = walk.next() {
-        let entry = entry.map_err(|e| {
-            let path = e.path().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
-            StagingError::io("read", path, e.into())
-        })?;
-        let path = Utf8Path::from_path(entry.path())
-            .ok_or_else(|| StagingError::NotUtf8(entry.path().to_string_lossy().into_owned()))?;
-        let Ok(relative) = path.strip_prefix(from) else { continue };
-        let target = if relative.as_str().is_empty() { to.to_owned() } else { to.join(relative) };
-        let kind = entry.file_type();
-        if entry.depth() > 0 && path.file_name().is_some_and(is_litter) {
-            litter.push(path.to_owned());
-            if kind.is_dir() {
-                walk.skip_current_dir();
+    let mut folders = vec![Utf8PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        make_folder(&target(to, &folder))?;
+        let before = folders.len();
+        for (name, kind) in root.list(&folder).map_err(|e| unread(root.shown(&folder), e))? {
+            let name = name.into_string().map_err(|name| {
+                StagingError::NotUtf8(root.shown(&folder).join(&*name.to_string_lossy()).into_string())
+            })?;
+            let path = folder.join(&name);
+            if is_litter(&name) {
+                litter.push(root.shown(&path));
+            } else if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_symlink() {
+                let points_at = root.read_link(&path).map_err(|e| unread(root.shown(&path), e))?;
+                make_symlink(&points_at, &target(to, &path))?;
+            } else if kind.is_file() {
+                files.push(path);
+            } else {
+                return Err(StagingError::SpecialFile(root.shown(&path)));
             }
-        } else if kind.is_dir() {
-            make_folder(&target)?;
-        } else if kind.is_symlink() {
-            copy_symlink(path, &target)?;
-        } else if kind.is_file() {
-            files.push((path.to_owned(), target));
-        } else {
-            return Err(StagingError::SpecialFile(path.to_owned()));
         }
+        // The first one is next.
+        folders[before..].reverse();
     }
+    litter.sort();
     // No file waits for another; the error is that of the first in order, as if one came after the other.
-    let done: Vec<_> = files.par_iter().map(|(from, to)| put(from, to)).collect();
+    let same_folder = |a: &Utf8PathBuf, b: &Utf8PathBuf| a.parent() == b.parent();
+    let shares: Vec<_> = files.chunk_by(same_folder).flat_map(|files| files.chunks(TOGETHER)).collect();
+    let put_share = |files: &&[Utf8PathBuf]| {
+        let path = files.first().and_then(|file| file.parent()).unwrap_or(Utf8Path::new(""));
+        let folder = root.folder(path).map_err(|e| unread(root.shown(path), e))?;
+        files.iter().try_for_each(|path| put(&Source { root: &root, folder: &folder, path }, &to.join(path)))
+    };
+    let done: Vec<_> = shares.par_iter().map(put_share).collect();
     done.into_iter().collect::<Result<(), _>>()?;
     Ok(litter)
+}
+
+fn target(to: &Utf8Path, path: &Utf8Path) -> Utf8PathBuf {
+    if path.as_str().is_empty() { to.to_owned() } else { to.join(path) }
+}
+
+fn unread(path: impl Into<Utf8PathBuf>, error: io::Error) -> StagingError {
+    StagingError::io("read", path, unnamed(error))
 }
 
 /// Makes a folder and those above it.
@@ -84,55 +114,87 @@ pub fn make_folder(path: &Utf8Path) -> Result<(), StagingError> {
     fs_err::create_dir_all(path).map_err(|e| StagingError::io("make the folder", path, e))
 }
 
+/// Refuses a way into `bundle` on which something else than a folder stands: what is put there would land elsewhere.
+///
+/// # Errors
+/// Where that is so, or it cannot be looked at.
+pub fn check_way(bundle: &Utf8Path, path: &Utf8Path) -> Result<(), StagingError> {
+    let root = Root::open(bundle).map_err(|e| unread(bundle, e))?;
+    for folder in path.ancestors() {
+        let shown = root.shown(folder);
+        let stat = root.stat(folder).map_err(|e| unread(&shown, e))?;
+        if stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::Directory) {
+            let name = bundle.file_name().unwrap_or_default();
+            return Err(StagingError::NotAFolder(Utf8Path::new(name).join(folder)));
+        }
+    }
+    Ok(())
+}
+
 /// Makes `to` a symlink to where `from` points, word for word.
 ///
 /// # Errors
 /// Where the system refuses, or the target is not UTF-8.
 pub fn copy_symlink(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> {
-    let target = fs_err::read_link(from).map_err(|e| StagingError::io("read", from, e))?;
+    make_symlink(&fs_err::read_link(from).map_err(|e| StagingError::io("read", from, e))?, to)
+}
+
+fn make_symlink(target: &std::path::Path, to: &Utf8Path) -> Result<(), StagingError> {
     fs_err::os::unix::fs::symlink(target, to).map_err(|e| StagingError::io("make the symlink", to, e))
 }
 
 /// Copies contents and mode of one file, to a name that is not taken.
 ///
-/// Not `fs::copy`: on macOS that clones extended attributes too, and with them the quarantine.
-///
 /// # Errors
 /// Where the system refuses.
 pub fn copy_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> {
-    // Since it was listed it may have become a symlink, or a pipe that one would wait for.
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let mut options = fs_err::OpenOptions::new();
-    let source = options.read(true).custom_flags(flags).open(from);
-    let mut source = source.map_err(|e| StagingError::io("read", from, e))?;
-    let metadata = source.metadata().map_err(|e| StagingError::io("read", from, e))?;
-    if !metadata.is_file() {
-        return Err(StagingError::SpecialFile(from.to_owned()));
-    }
-    let mode = metadata.permissions().mode();
+    let parent = from.parent().unwrap_or(Utf8Path::new(""));
+    let root = Root::open(parent).map_err(|e| unread(from, e))?;
+    let folder = root.folder("".into()).map_err(|e| unread(from, e))?;
+    let path = Utf8Path::new(from.file_name().unwrap_or_default());
+    copy_beneath(&Source { root: &root, folder: &folder, path }, to)
+}
+
+/// Not `fs::copy`: on macOS that clones extended attributes too, and with them the quarantine.
+fn copy_beneath(from: &Source<'_>, to: &Utf8Path) -> Result<(), StagingError> {
+    let Source { root, path, .. } = *from;
+    let shown = root.shown(path);
+    let source = root.file(path).map_err(|error| match root.stat(path).map(|stat| stat.map(|it| it.st_mode)) {
+        // Since it was listed it may have become a symlink, or a pipe that one would wait for.
+        Ok(Some(mode)) if !matches!(FileType::from_raw_mode(mode), FileType::RegularFile | FileType::Symlink) => {
+            StagingError::SpecialFile(shown.clone())
+        }
+        _ => unread(&shown, error),
+    })?;
+    let mode = source.mode() & (Mode::RWXU | Mode::RWXG | Mode::RWXO);
     let mut options = fs_err::OpenOptions::new();
     let mut target = options.write(true).create_new(true).open(to).map_err(|e| StagingError::io("write", to, e))?;
-    io::copy(source.file_mut(), target.file_mut()).map_err(|e| StagingError::io("write", to, e))?;
-    let mode = std::fs::Permissions::from_mode(mode & 0o777);
-    target.set_permissions(mode).map_err(|e| StagingError::io("set the mode of", to, e))?;
+    let mut source = source.into_file().map_err(|e| unread(&shown, e))?;
+    io::copy(&mut source, target.file_mut()).map_err(|e| StagingError::io("write", to, e))?;
+    rustix::fs::fchmod(target.file(), mode).map_err(|e| StagingError::io("set the mode of", to, e.into()))?;
     crate::faults::point("copying");
     Ok(())
 }
 
 /// Gives a file a second name, where that is as good as a copy: link(2).
 ///
-/// Not a file that has other names already, nor one with extended attributes or bits that a copy would not have.
-fn link_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> {
-    let meta = fs_err::symlink_metadata(from).map_err(|e| StagingError::io("read", from, e))?;
-    // What cannot be read cannot be sealed either: of the copy that fails, the error names the file, and not the link to it.
-    let readable = rustix::fs::accessat(CWD, from.as_std_path(), Access::READ_OK, AtFlags::EACCESS).is_ok();
-    let plain = readable && meta.nlink() == 1 && meta.mode() & 0o7000 == 0 && !has_attributes(from);
+/// Not a file that has other names already, nor one with extended attributes or bits that a copy would not have. That is looked at
+/// under the new name, which nobody else can make stand for something else.
+fn link_beneath(from: &Source<'_>, to: &Utf8Path) -> Result<(), StagingError> {
+    let name = from.path.file_name().unwrap_or_default();
     // A file of somebody else's, another file system, too many links: a copy serves as well.
-    if !plain || fs_err::hard_link(from, to).is_err() {
-        return copy_file(from, to);
+    if rustix::fs::linkat(from.folder, name, CWD, to.as_std_path(), AtFlags::empty()).is_err() {
+        return copy_beneath(from, to);
     }
-    crate::faults::point("copying");
-    Ok(())
+    let meta = fs_err::symlink_metadata(to).map_err(|e| StagingError::io("read", to, e))?;
+    // What cannot be read cannot be sealed either: of the copy that fails, the error names the file, and not the link to it.
+    let readable = || rustix::fs::accessat(CWD, to.as_std_path(), Access::READ_OK, AtFlags::EACCESS).is_ok();
+    if meta.is_file() && meta.nlink() == 2 && meta.mode() & 0o7000 == 0 && readable() && !has_attributes(to) {
+        crate::faults::point("copying");
+        return Ok(());
+    }
+    fs_err::remove_file(to).map_err(|e| StagingError::io("write", to, e))?;
+    copy_beneath(from, to)
 }
 
 /// Whether a file has extended attributes: quarantine, FinderInfo and the like. Off macOS only a user's own count:

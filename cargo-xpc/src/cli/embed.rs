@@ -222,6 +222,7 @@ fn finish(args: &EmbedArgs, app: &Utf8Path, host: &HostApp, work: &Work<'_>, ui:
     let mut litter = tree::succeed(staging.destination(), &bundle)?;
     faults::point("staged");
     let home = Utf8Path::new("Contents/XPCServices");
+    tree::check_way(&bundle, home)?;
     let into: Vec<(Utf8PathBuf, &Utf8Path)> =
         copied.iter().map(|from| (home.join(from.file_name().unwrap_or_default()), from.as_path())).collect();
     let embedded: Vec<&Utf8Path> =

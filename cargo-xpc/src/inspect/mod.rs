@@ -2,13 +2,12 @@
 
 mod render;
 
-use std::io::Read as _;
-
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::anatomy::{Anatomy, AnatomyError, Versions, is_folder, is_inside};
+use crate::anatomy::{self, Anatomy, AnatomyError, Versions};
+use crate::beneath::{Opened, Root};
 use crate::exit::{Coded, Exit};
 use crate::macho::{Arch, CdHash, CodeFlags, Content, FileKind, HashKind, MachFile, Slice, Target, sniff};
 use crate::plan::ENTITLEMENTS;
@@ -142,53 +141,50 @@ pub enum SignatureInfo {
 /// # Errors
 /// Where `root` is no bundle, or a folder cannot be listed.
 pub fn inspect(root: &Utf8Path) -> Result<Item, InspectError> {
-    let inspector = Inspector { root };
+    let inspector = Inspector { root: anatomy::open(root)? };
     let name = Utf8PathBuf::from(root.file_name().unwrap_or(root.as_str()));
-    let mut item = match Versions::find(root)? {
-        Some(versions) => inspector.framework(root, &versions, 0)?,
-        None => inspector.bundle(&Anatomy::read(root)?, 0)?,
+    let top = Utf8Path::new("");
+    let mut item = match Versions::find(&inspector.root, top)? {
+        Some(versions) => inspector.framework(top, &versions, 0)?,
+        None => inspector.bundle(&Anatomy::read(&inspector.root, top)?, 0)?,
     };
     item.path = name;
     Ok(item)
 }
 
-struct Inspector<'a> {
-    root: &'a Utf8Path,
+struct Inspector {
+    root: Root,
 }
 
-impl Inspector<'_> {
-    fn relative(&self, path: &Utf8Path) -> Utf8PathBuf {
-        path.strip_prefix(self.root).unwrap_or(path).to_owned()
-    }
-
+impl Inspector {
     fn bundle(&self, anatomy: &Anatomy, depth: usize) -> Result<Item, InspectError> {
         let string = |key: &str| anatomy.string(key).map(str::to_owned);
         let executable = anatomy.executable();
         let code = match &executable {
-            Some(path) if is_inside(path)? => beside(anatomy, read_code(path)),
+            Some(path) if self.root.is_file(path)? => self.beside(anatomy, read_code(self.root.file(path))),
             _ => Code::Missing,
         };
         let mut items = Vec::new();
         self.folder(&anatomy.root, executable.as_deref(), &mut items, depth + 1)?;
         Ok(Item {
-            path: self.relative(&anatomy.root),
+            path: anatomy.root.clone(),
             identifier: string("CFBundleIdentifier"),
             version: string("CFBundleShortVersionString"),
             build: string("CFBundleVersion"),
             package_type: string("CFBundlePackageType"),
-            executable: executable.map(|path| self.relative(&path)),
+            executable,
             code,
-            size: size_of_folder(&anatomy.root),
+            size: self.size_of_folder(&anatomy.root),
             items,
         })
     }
 
     /// A framework is shown as its current version; the others stand within it.
-    fn framework(&self, root: &Utf8Path, versions: &Versions, depth: usize) -> Result<Item, InspectError> {
+    fn framework(&self, path: &Utf8Path, versions: &Versions, depth: usize) -> Result<Item, InspectError> {
         let mut items = Vec::new();
         let mut shown = None;
         for version in &versions.all {
-            let Some(anatomy) = Anatomy::find(version)? else { continue };
+            let Some(anatomy) = Anatomy::find(&self.root, version)? else { continue };
             let item = self.bundle(&anatomy, depth + 1)?;
             if Some(version) == versions.current.as_ref() {
                 shown = Some(item);
@@ -196,9 +192,9 @@ impl Inspector<'_> {
                 items.push(item);
             }
         }
-        let mut item = shown.ok_or_else(|| AnatomyError::NotABundle(root.to_owned()))?;
-        item.path = self.relative(root);
-        item.size = size_of_folder(root);
+        let mut item = shown.ok_or_else(|| AnatomyError::NotABundle(self.root.shown(path)))?;
+        item.path = path.to_owned();
+        item.size = self.size_of_folder(path);
         item.items.extend(items);
         Ok(item)
     }
@@ -214,13 +210,12 @@ impl Inspector<'_> {
         if depth > MAX_DEPTH {
             return Ok(());
         }
-        let mut entries = Vec::new();
-        for entry in folder.read_dir_utf8()? {
-            let entry = entry?;
-            entries.push((entry.path().to_owned(), entry.file_type()?));
-        }
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
-        for (path, kind) in entries {
+        for (name, kind) in self.root.list(folder)? {
+            let name = name.into_string().map_err(|name| {
+                let path = self.root.shown(folder).join(&*name.to_string_lossy());
+                std::io::Error::new(std::io::ErrorKind::InvalidData, format!("`{path}` is not valid UTF-8"))
+            })?;
+            let path = folder.join(name);
             if kind.is_dir() {
                 let named = path.file_name().is_some_and(|name| name.contains('.'));
                 if named && path.extension() == Some("dSYM") {
@@ -241,12 +236,10 @@ impl Inspector<'_> {
         if !named {
             return Ok(None);
         }
-        if is_folder(&path.join("Versions"))?
-            && let Some(versions) = Versions::find(path)?.filter(|versions| versions.current.is_some())
-        {
+        if let Some(versions) = Versions::find(&self.root, path)?.filter(|versions| versions.current.is_some()) {
             return self.framework(path, &versions, depth).map(Some);
         }
-        match Anatomy::find(path) {
+        match Anatomy::find(&self.root, path) {
             Ok(Some(anatomy)) => self.bundle(&anatomy, depth).map(Some),
             _ => Ok(None),
         }
@@ -254,45 +247,64 @@ impl Inspector<'_> {
 
     /// Code without a bundle; `None` for every other file.
     fn file(&self, path: &Utf8Path) -> Result<Option<Item>, InspectError> {
-        let mut start = Vec::with_capacity(20);
-        let mut file = fs_err::File::open(path)?;
-        (&mut file).take(20).read_to_end(&mut start)?;
-        if sniff(&start) == Content::Other {
+        let file = self.root.file(path)?;
+        if file.sniff() == Content::Other {
             return Ok(None);
         }
-        let code = read_code(path);
+        let size = file.size();
+        let code = read_code(Ok(file));
         Ok(Some(Item {
-            path: self.relative(path),
+            path: path.to_owned(),
             identifier: None,
             version: None,
             build: None,
             package_type: None,
-            executable: Some(self.relative(path)),
+            executable: Some(path.to_owned()),
             code,
-            size: file.metadata()?.len(),
+            size,
             items: Vec::new(),
         }))
     }
-}
 
-/// Adds the entitlements that stand in the bundle of a program without a signature.
-fn beside(anatomy: &Anatomy, code: Code) -> Code {
-    let Code::Elf { machine, .. } = code else { return code };
-    let path = anatomy.root.join("Contents").join(ENTITLEMENTS);
-    let entitlements = match fs_err::read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.to_string()),
-        Ok(bytes) => property_list::read(&bytes).map(Some).map_err(|why| format!("`{path}`: {why}")),
-    };
-    match entitlements {
-        Ok(entitlements) => Code::Elf { machine, entitlements },
-        Err(problem) => Code::Unknown { problem },
+    /// Adds the entitlements that stand in the bundle of a program without a signature.
+    fn beside(&self, anatomy: &Anatomy, code: Code) -> Code {
+        let Code::Elf { machine, .. } = code else { return code };
+        let path = anatomy.root.join("Contents").join(ENTITLEMENTS);
+        let shown = self.root.shown(&path);
+        let entitlements = match self.root.read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.to_string()),
+            Ok(bytes) => property_list::read(&bytes).map(Some).map_err(|why| format!("`{shown}`: {why}")),
+        };
+        match entitlements {
+            Ok(entitlements) => Code::Elf { machine, entitlements },
+            Err(problem) => Code::Unknown { problem },
+        }
+    }
+
+    /// Of all files in it, however deep; what cannot be looked at counts nothing.
+    fn size_of_folder(&self, folder: &Utf8Path) -> u64 {
+        let (mut size, mut folders) = (0, vec![folder.to_owned()]);
+        while let Some(folder) = folders.pop() {
+            for (name, kind) in self.root.list(&folder).unwrap_or_default() {
+                let Ok(name) = name.into_string() else { continue };
+                let path = folder.join(name);
+                if kind.is_dir() {
+                    folders.push(path);
+                } else if kind.is_file()
+                    && let Ok(Some(stat)) = self.root.stat(&path)
+                {
+                    size += u64::try_from(stat.st_size).unwrap_or_default();
+                }
+            }
+        }
+        size
     }
 }
 
-fn read_code(path: &Utf8Path) -> Code {
+fn read_code(file: std::io::Result<Opened>) -> Code {
     let unknown = |problem: String| Code::Unknown { problem };
-    let data = match fs_err::read(path) {
+    let data = match file.and_then(Opened::read) {
         Ok(data) => data,
         Err(error) => return unknown(error.to_string()),
     };
@@ -334,9 +346,4 @@ fn describe(slice: &Slice, data: &[u8]) -> SliceInfo {
         rpaths: slice.rpaths.clone(),
         signature,
     }
-}
-
-fn size_of_folder(folder: &Utf8Path) -> u64 {
-    let files = walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok);
-    files.filter(|entry| entry.file_type().is_file()).filter_map(|entry| entry.metadata().ok()).map(|it| it.len()).sum()
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::select::find_services;
 use super::{BundlePart, Given, PlanError, check_clashes, select, service_part, warn_of_type, warnings};
-use crate::anatomy::{Anatomy, AnatomyError};
+use crate::anatomy::{self, Anatomy, AnatomyError};
 use crate::config::{Service, ServiceType};
 use crate::macho::{CodeFlags, Content, MachFile, sniff};
 
@@ -42,21 +42,22 @@ pub fn host(bundle: &Utf8Path) -> Result<HostApp, PlanError> {
     if bundle.extension() != Some("app") {
         return Err(wrong("is no .app; services are embedded in apps".to_owned()));
     }
-    let anatomy = Anatomy::read(bundle)?;
+    let root = anatomy::open(bundle)?;
+    let anatomy = Anatomy::read(&root, "".into())?;
     if !anatomy.has_contents() {
         return Err(wrong("has no `Contents`: it is no app for macOS".to_owned()));
     }
     let identifier = anatomy.identifier().ok_or_else(|| wrong("has no CFBundleIdentifier".to_owned()))?.to_owned();
     let executable = anatomy.executable().ok_or_else(|| wrong("names no executable".to_owned()))?;
-    if !crate::anatomy::is_inside(&executable).map_err(AnatomyError::from)? {
-        let name = executable.strip_prefix(bundle).unwrap_or(&executable);
-        return Err(wrong(format!("has no file `{name}`, which its Info.plist names as CFBundleExecutable")));
+    if !root.is_file(&executable).map_err(AnatomyError::from)? {
+        return Err(wrong(format!("has no file `{executable}`, which its Info.plist names as CFBundleExecutable")));
     }
-    let bytes = fs_err::read(&executable).map_err(AnatomyError::from)?;
+    let bytes = root.read(&executable).map_err(AnatomyError::from)?;
     let (targets, hardened) = match sniff(&bytes) {
         Content::Elf(_) => (Vec::new(), false),
         _ => {
-            let file = MachFile::parse(&bytes).map_err(|e| PlanError::Request(format!("`{executable}`: {e}")))?;
+            let file = MachFile::parse(&bytes)
+                .map_err(|e| PlanError::Request(format!("`{}`: {e}", root.shown(&executable))))?;
             let mut hardened = false;
             let mut targets = Vec::new();
             for slice in &file.slices {
@@ -129,7 +130,7 @@ pub fn plan_embedded(given: Given<'_>, names: &[String], host: &HostApp) -> Resu
 /// # Errors
 /// Where its Info.plist cannot be read.
 pub fn warnings_of_made(path: &Utf8Path, host: &HostApp) -> Result<Vec<String>, PlanError> {
-    let anatomy = Anatomy::read(path)?;
+    let anatomy = anatomy::open(path).and_then(|root| Anatomy::read(&root, "".into()))?;
     let name = path.file_name().unwrap_or(path.as_str());
     let mut warnings = Vec::new();
     let identifier = anatomy.identifier().unwrap_or_default();

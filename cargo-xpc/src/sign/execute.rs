@@ -2,9 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::fs::Permissions;
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Mutex;
 
 use apple_codesign::{AppleCodesignError, SignedMachOInfo, UniversalBinaryBuilder};
@@ -16,9 +13,9 @@ use super::machine::Machine;
 use super::settings::{Sealed, settings};
 use super::third_party::sealed_identity;
 use super::walk::Node;
-use super::{Identity, PlannedSignature, Progress, SignError, SignPlan, seal, timestamp};
-use crate::bundle::tree;
-use crate::macho::{CdHash, HashKind, Slice};
+use super::{Identity, PlannedSignature, Progress, SignError, SignPlan, seal, timestamp, write};
+use crate::beneath::Root;
+use crate::macho::{CdHash, HashKind, MachError, MachFile, Slice};
 
 /// A bundle whose signatures are all made. Nobody has read them back yet.
 #[derive(Clone, Debug, Serialize)]
@@ -53,10 +50,11 @@ pub fn execute(
     root: &Utf8Path,
     progress: &mut (dyn FnMut(&Progress) + Send),
 ) -> Result<SignedBundle, SignError> {
+    let opened = crate::anatomy::open(root)?;
     let planned: BTreeMap<&Utf8Path, &PlannedSignature> =
         plan.signatures.iter().map(|signature| (signature.executable.as_path(), signature)).collect();
     let (identity, timestamp) = (&plan.identity, plan.timestamp.as_deref());
-    let run = Run { root, identity, timestamp, planned, steps: Mutex::new(Steps { begun: 0, progress }) };
+    let run = Run { root: &opened, identity, timestamp, planned, steps: Mutex::new(Steps { begun: 0, progress }) };
     let mut signed = Signed::new();
     let mut code: Vec<Vec<SignedCode>> = vec![Vec::new(); plan.nodes.len()];
     let work = |signed: &mut Signed, code: &mut Vec<Vec<SignedCode>>| {
@@ -93,7 +91,7 @@ fn levels(nodes: &[Node]) -> Vec<Vec<(usize, &Node)>> {
 }
 
 struct Run<'a> {
-    root: &'a Utf8Path,
+    root: &'a Root,
     identity: &'a Identity,
     timestamp: Option<&'a str>,
     planned: BTreeMap<&'a Utf8Path, &'a PlannedSignature>,
@@ -134,24 +132,18 @@ impl Run<'_> {
             done.signed.insert(loose.path.clone(), info);
         }
         for kept in &node.kept {
-            let data = fs_err::read(self.root.join(&kept.executable))?;
+            let data = self.root.read(&kept.executable)?;
             let cannot = |why| SignError::CannotKeep { path: kept.path.clone(), policy: kept.policy, why };
             done.signed.insert(kept.executable.clone(), sealed_identity(&data).map_err(cannot)?);
         }
         for stale in &node.stale {
-            let stale = self.root.join(stale);
-            writable(stale.parent().unwrap_or(self.root), || Ok(tree::remove(&stale)?))?;
+            write::remove(self.root, stale)?;
         }
         let resources =
             seal::seal(self.root, node, |executable| done.signed.get(executable).or_else(|| before.get(executable)))?;
-        let folder = self.root.join(&node.content).join("_CodeSignature");
-        if !crate::anatomy::is_folder(&folder)? {
-            writable(&self.root.join(&node.content), || {
-                tree::remove(&folder)?;
-                Ok(fs_err::create_dir(&folder)?)
-            })?;
-        }
-        replace(&folder.join("CodeResources"), &resources, None)?;
+        let folder = node.content.join("_CodeSignature");
+        write::folder(self.root, &folder)?;
+        write::replace(self.root, &folder.join("CodeResources"), &resources, None)?;
         let sealed = Sealed { info: &node.info_bytes, resources: &resources };
         let (code, info) = self.code(&node.executable, &node.machine, Some(sealed))?;
         done.code.push(code);
@@ -177,11 +169,12 @@ impl Run<'_> {
         let failed = |source| SignError::signer(path, source);
         let planned = self.planned.get(path).ok_or_else(|| failed(AppleCodesignError::NoIdentifier))?;
         self.step(&planned.path);
-        let file = self.root.join(path);
-        let data = fs_err::read(&file)?;
+        let file = self.root.file(path)?;
+        let mode = file.mode();
+        let data = file.read()?;
         // Checked once more: between plan and now the file may have become another.
-        let current = crate::macho::MachFile::parse(&data)
-            .map_err(|problem| crate::macho::MachError::Format { path: file.clone(), problem })?;
+        let current =
+            MachFile::parse(&data).map_err(|problem| MachError::Format { path: self.root.shown(path), problem })?;
         Machine::check(&data, &current, path, self.identity)?;
         // No architecture waits for another, nor for its time stamp.
         let slice = |(index, slice): (usize, &Slice)| {
@@ -195,7 +188,7 @@ impl Run<'_> {
             // The library's own words lose where a `*` stood.
             info.designated_code_requirement = Some(given.clone());
         }
-        replace(&file, &signed, Some(fs_err::metadata(&file)?.permissions()))?;
+        write::replace(self.root, path, &signed, Some(mode))?;
         let mut cdhash = [0; 20];
         cdhash.copy_from_slice(&HashKind::Sha256.digest(&info.code_directory_blob)[..20]);
         let code =
@@ -217,30 +210,4 @@ fn put_together(mut slices: Vec<Vec<u8>>) -> Result<Vec<u8>, Box<AppleCodesignEr
     let mut file = Vec::with_capacity(slices.iter().map(|slice| slice.len() + (1 << 14)).sum());
     universal.write(&mut file).map_err(boxed)?;
     Ok(file)
-}
-
-/// Makes a new file under the old name, whose old file may have other names.
-///
-/// Not by a rename over the old one: a file system may take that for a wish to have the bytes on the disk at once, and
-/// wait for it, file by file. Nobody else looks at this tree yet.
-pub(super) fn replace(path: &Utf8Path, bytes: &[u8], mode: Option<Permissions>) -> Result<(), SignError> {
-    writable(path.parent().unwrap_or(Utf8Path::new(".")), || {
-        tree::remove(path)?;
-        let mut file = fs_err::OpenOptions::new().write(true).create_new(true).open(path)?;
-        file.write_all(bytes)?;
-        file.set_permissions(mode.unwrap_or_else(|| Permissions::from_mode(0o644)))?;
-        Ok(())
-    })
-}
-
-/// Works in a folder that its owner may not write to, and leaves it as it was.
-fn writable<R>(folder: &Utf8Path, work: impl FnOnce() -> Result<R, SignError>) -> Result<R, SignError> {
-    let before = fs_err::metadata(folder)?.permissions();
-    if before.mode() & 0o300 == 0o300 {
-        return work();
-    }
-    fs_err::set_permissions(folder, Permissions::from_mode(before.mode() | 0o700))?;
-    let result = work();
-    fs_err::set_permissions(folder, before)?;
-    result
 }

@@ -38,13 +38,10 @@ pub(super) struct OldSignature {
 const COMMAND_SIZE: usize = 16;
 
 impl Machine {
-    /// Reads and checks the file at `path`; `shown` is how errors call it.
-    pub(super) fn read(path: &Utf8Path, shown: &Utf8Path, identity: &Identity) -> Result<Self, SignError> {
-        let (data, file) = MachFile::load(path).map_err(|error| match error {
-            MachError::Format { problem, .. } => MachError::Format { path: shown.to_owned(), problem },
-            other => other,
-        })?;
-        Self::check(&data, &file, shown, identity)
+    /// Checks the file whose bytes are `data`; `shown` is how errors call it.
+    pub(super) fn read(data: &[u8], shown: &Utf8Path, identity: &Identity) -> Result<Self, SignError> {
+        let file = MachFile::parse(data).map_err(|problem| MachError::Format { path: shown.to_owned(), problem })?;
+        Self::check(data, &file, shown, identity)
     }
 
     pub(super) fn check(

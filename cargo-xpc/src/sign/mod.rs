@@ -21,6 +21,7 @@ mod settings;
 mod third_party;
 mod timestamp;
 mod walk;
+mod write;
 
 use camino::Utf8PathBuf;
 use serde::Serialize;

@@ -14,7 +14,7 @@ use super::third_party::{self, Decision};
 use super::walk::{Node, walk};
 use super::{
     Constraint, Entitlements, Identity, KeptCode, Profile, Requirement, Scope, SignError, SignRequest, ThirdParty,
-    check_timestamp, identifier, profile,
+    check_timestamp, identifier, profile, write,
 };
 use crate::macho::{Arch, CodeFlags, FileKind};
 
@@ -124,7 +124,8 @@ impl CodeKind {
 /// beforehand.
 pub fn plan(bundle: &Utf8Path, request: &SignRequest) -> Result<SignPlan, SignError> {
     check_timestamp(&request.identity, request.timestamp.as_deref())?;
-    let nodes = walk(bundle, request)?;
+    let root = crate::anatomy::open(bundle)?;
+    let nodes = walk(&root, request)?;
     let kept: Vec<KeptCode> = nodes.iter().flat_map(|node| node.kept.iter().cloned()).collect();
     let mut drafts = Vec::new();
     for node in &nodes {
@@ -142,8 +143,8 @@ pub fn plan(bundle: &Utf8Path, request: &SignRequest) -> Result<SignPlan, SignEr
         match &draft.profile {
             Some(profile) => profiles.push((file, profile.clone())),
             // Only a team's programs are looked up in a profile.
-            None if request.identity.team().is_some() && crate::anatomy::is_file(&bundle.join(&file))? => {
-                let bytes = fs_err::read(bundle.join(&file))?;
+            None if request.identity.team().is_some() && root.is_file(&file)? => {
+                let bytes = root.read(&file)?;
                 draft.profile = Some(Profile::parse(file.into_string(), bytes)?);
             }
             None => {}
@@ -166,8 +167,9 @@ pub fn embed_profiles(bundle: &Utf8Path, request: &SignRequest) -> Result<(), Si
     if request.profiles.is_empty() {
         return Ok(());
     }
+    let root = crate::anatomy::open(bundle)?;
     for (file, profile) in plan(bundle, request)?.profiles {
-        super::execute::replace(&bundle.join(file), profile.bytes(), None)?;
+        write::replace(&root, &file, profile.bytes(), None)?;
     }
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! Writing `CodeResources`.
 
-use std::io::Read as _;
-
 use apple_codesign::cryptography::{Digest as CodeDigest, MultiDigest};
 use apple_codesign::{AppleCodesignError, FilesFlavor, SignedMachOInfo};
 use camino::Utf8Path;
@@ -11,10 +9,11 @@ use sha2::Sha256;
 
 use super::SignError;
 use super::walk::{Entry, EntryKind, Node, Required};
+use crate::beneath::Root;
 
 /// The seal of a bundle, given the signatures that its nested code has got by now, by the path of the executable.
 pub(super) fn seal<'a>(
-    root: &Utf8Path,
+    root: &Root,
     node: &Node,
     signed: impl Fn(&Utf8Path) -> Option<&'a SignedMachOInfo>,
 ) -> Result<Vec<u8>, SignError> {
@@ -58,33 +57,22 @@ struct Hashes {
 
 impl Hashes {
     /// Of what the seal knows by its content.
-    fn needed(root: &Utf8Path, entry: &Entry) -> Result<Option<Self>, SignError> {
+    fn needed(root: &Root, entry: &Entry) -> Result<Option<Self>, SignError> {
         match &entry.kind {
-            EntryKind::File { .. } | EntryKind::Code { first: Some(_), .. } => {
-                Self::of(&root.join(&entry.path)).map(Some)
-            }
+            EntryKind::File { .. } | EntryKind::Code { first: Some(_), .. } => Self::of(root, &entry.path).map(Some),
             EntryKind::Code { first: None, .. } | EntryKind::Symlink { .. } => Ok(None),
         }
     }
 
-    fn of(path: &Utf8Path) -> Result<Self, SignError> {
-        const READ: usize = 64 * 1024;
-        let mut file = fs_err::File::open(path)?;
-        // A small file fits, with a byte to spare by which its end is seen.
-        let size = usize::try_from(file.metadata()?.len()).unwrap_or(READ);
-        let mut buffer = vec![0; size.saturating_add(1).min(READ)];
+    fn of(root: &Root, path: &Utf8Path) -> Result<Self, SignError> {
         let (mut sha1, mut sha256) = (Sha1::new(), Sha256::new());
-        loop {
-            let read = file.read(&mut buffer)?;
-            // In turns as small as a block: neither hash waits for the other, and a processor can do both at once.
-            for block in buffer.get(..read).unwrap_or_default().chunks(64) {
+        // In turns as small as a block: neither hash waits for the other, and a processor can do both at once.
+        root.file(path)?.pieces(|piece| {
+            for block in piece.chunks(64) {
                 sha1.update(block);
                 sha256.update(block);
             }
-            if read == 0 || (buffer.len() < READ && read < buffer.len()) {
-                break;
-            }
-        }
+        })?;
         Ok(Self { sha1: sha1.finalize().to_vec(), sha256: sha256.finalize().to_vec() })
     }
 

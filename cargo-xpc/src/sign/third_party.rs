@@ -11,6 +11,7 @@ use super::machine::Machine;
 use super::scope::Candidate;
 use super::{CodeKind, Identity, Scope, SignError, SignRequest};
 use crate::anatomy::{Anatomy, Versions};
+use crate::beneath::Root;
 use crate::macho::{CdHash, CodeFlags, FileKind, MachFile, Signature};
 use crate::property_list;
 
@@ -189,27 +190,23 @@ pub(super) fn decide(
     }
 }
 
-/// Looks at the bundle at `absolute` and gives it back if it is to be kept whole. What is no bundle is left to the walk to complain of.
-pub(super) fn keep_bundle(
-    request: &SignRequest,
-    root: &Utf8Path,
-    path: &Utf8Path,
-) -> Result<Option<KeptCode>, SignError> {
-    let absolute = root.join(path);
-    let versions = Versions::find(&absolute)?;
+/// Looks at the bundle at `path` and gives it back if it is to be kept whole. What is no bundle is left to the walk to complain of.
+pub(super) fn keep_bundle(request: &SignRequest, root: &Root, path: &Utf8Path) -> Result<Option<KeptCode>, SignError> {
+    let versions = Versions::find(root, path)?;
     let current = match &versions {
-        Some(versions) => versions.current.as_ref(),
-        None => Some(&absolute),
+        Some(versions) => versions.current.as_deref(),
+        None => Some(path),
     };
-    let Some(Ok(Some(anatomy))) = current.map(|current| Anatomy::find(current)) else { return Ok(None) };
+    let Some(Ok(Some(anatomy))) = current.map(|current| Anatomy::find(root, current)) else { return Ok(None) };
     let (Some(executable), Some(identifier)) = (anatomy.executable(), anatomy.identifier()) else { return Ok(None) };
-    if !crate::anatomy::is_inside(&executable)? {
+    if !root.is_file(&executable)? {
         return Ok(None);
     }
-    let Ok((data, file)) = MachFile::load(&executable) else { return Ok(None) };
+    let data = root.read(&executable)?;
+    let Ok(file) = MachFile::parse(&data) else { return Ok(None) };
     let mut origin = Origin::of(&data, &file, &request.identity);
     if origin.objection().is_none()
-        && let Err(why) = check_seal(&anatomy)
+        && let Err(why) = check_seal(root, &anatomy)
     {
         origin = Origin::Unreadable(why);
     }
@@ -218,18 +215,14 @@ pub(super) fn keep_bundle(
         FileKind::Execute => CodeKind::App,
         _ => CodeKind::Library,
     };
-    let executable = executable.strip_prefix(root).unwrap_or(&executable).to_owned();
     let candidate = Candidate { path, executable: &executable, name: path.file_name().unwrap_or_default(), identifier };
     kept(request, &candidate, kind, &data, &file, origin)
 }
 
 /// As [`keep_bundle`], for a file.
-pub(super) fn keep_file(
-    request: &SignRequest,
-    root: &Utf8Path,
-    path: &Utf8Path,
-) -> Result<Option<KeptCode>, SignError> {
-    let Ok((data, file)) = MachFile::load(&root.join(path)) else { return Ok(None) };
+pub(super) fn keep_file(request: &SignRequest, root: &Root, path: &Utf8Path) -> Result<Option<KeptCode>, SignError> {
+    let data = root.read(path)?;
+    let Ok(file) = MachFile::parse(&data) else { return Ok(None) };
     let kind = if file.kind() == FileKind::Execute { CodeKind::Tool } else { CodeKind::BareLibrary };
     let name = path.file_name().unwrap_or_default();
     let identifier = Machine::bare_identifier(&data, &file, name);
@@ -293,12 +286,12 @@ pub(super) fn sealed_identity(data: &[u8]) -> Result<SignedMachOInfo, String> {
 }
 
 /// Whether the seal beside an executable is there and can be read.
-fn check_seal(anatomy: &Anatomy) -> Result<(), String> {
+fn check_seal(root: &Root, anatomy: &Anatomy) -> Result<(), String> {
     let path = anatomy.code_resources();
-    if !crate::anatomy::is_inside(&path).map_err(|error| error.to_string())? {
+    if !root.is_file(&path).map_err(|error| error.to_string())? {
         return Err("it has no _CodeSignature/CodeResources".to_owned());
     }
-    let bytes = fs_err::read(&path).map_err(|error| error.to_string())?;
+    let bytes = root.read(&path).map_err(|error| error.to_string())?;
     let seal = property_list::read(&bytes).map_err(|why| format!("its _CodeSignature/CodeResources: {why}"))?;
     if seal.contains_key("files2") || seal.contains_key("files") {
         return Ok(());

@@ -3,17 +3,19 @@
 //! Everything that macOS would refuse later, and everything that a seal would silently leave out, is an error here, before a byte is
 //! written. Paths are relative to the outermost bundle; its own is empty.
 
-use std::io::Read as _;
+use std::ffi::OsString;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rayon::prelude::*;
+use rustix::fs::FileType;
 
 use super::machine::{Loose, Machine};
 use super::rules::RuleSet;
 use super::{KeptCode, SignError, SignRequest, third_party};
 use crate::anatomy::{Anatomy, Versions};
+use crate::beneath::Root;
 use crate::bundle::tree;
-use crate::macho::{Content, FileKind, MachError, MachFile, MachProblem, sniff};
+use crate::macho::{Content, FileKind, MachError, MachFile, MachProblem};
 
 /// No app nests its bundles this deep.
 pub(super) const MAX_DEPTH: usize = 32;
@@ -66,18 +68,20 @@ pub(super) enum EntryKind {
 pub(super) struct Required(pub bool);
 
 /// Walks the bundle at `root`; the nodes come deepest first, the bundle itself last.
-pub(super) fn walk(root: &Utf8Path, request: &SignRequest) -> Result<Vec<Node>, SignError> {
-    let mut walk = Walk { root, request, name: root.file_name().unwrap_or(root.as_str()), nodes: Vec::new() };
-    if Versions::find(root)?.is_some() {
-        walk.framework(Utf8Path::new(""), 0)?;
+pub(super) fn walk(root: &Root, request: &SignRequest) -> Result<Vec<Node>, SignError> {
+    let name = root.path().file_name().unwrap_or(root.path().as_str());
+    let mut walk = Walk { root, request, name, nodes: Vec::new() };
+    let top = Utf8Path::new("");
+    if Versions::find(root, top)?.is_some() {
+        walk.framework(top, 0)?;
     } else {
-        walk.bundle(Utf8Path::new(""), Anatomy::read(root)?, 0)?;
+        walk.bundle(top, Anatomy::read(root, top)?, 0)?;
     }
     Ok(walk.nodes)
 }
 
 struct Walk<'a> {
-    root: &'a Utf8Path,
+    root: &'a Root,
     request: &'a SignRequest,
     name: &'a str,
     nodes: Vec<Node>,
@@ -113,10 +117,6 @@ impl Walk<'_> {
         if path.as_str().is_empty() { self.name.into() } else { Utf8Path::new(self.name).join(path) }
     }
 
-    fn relative(&self, path: &Utf8Path) -> Utf8PathBuf {
-        path.strip_prefix(self.root).unwrap_or(path).to_owned()
-    }
-
     /// A bundle in a place for code.
     fn bundle(&mut self, path: &Utf8Path, anatomy: Anatomy, depth: usize) -> Result<(), SignError> {
         if depth > MAX_DEPTH {
@@ -125,28 +125,27 @@ impl Walk<'_> {
         let identifier =
             anatomy.identifier().ok_or_else(|| SignError::NoIdentifier { bundle: self.shown(path) })?.to_owned();
         let executable = anatomy.executable().ok_or_else(|| SignError::NoExecutable { bundle: self.shown(path) })?;
-        let missing =
-            || SignError::MissingExecutable { bundle: self.shown(path), executable: self.relative(&executable) };
-        if !crate::anatomy::is_inside(&executable)? {
+        let missing = || SignError::MissingExecutable { bundle: self.shown(path), executable: executable.clone() };
+        if !self.root.is_file(&executable)? {
             return Err(missing());
         }
-        let shown = self.shown(&self.relative(&executable));
+        let shown = self.shown(&executable);
         let machine = match self.content_of(&executable)? {
-            Content::MachO => Machine::read(&executable, &shown, &self.request.identity)?,
+            Content::MachO => self.machine(&executable)?,
             Content::Elf(machine) => return Err(SignError::Elf { path: shown, machine }),
             Content::Other => {
                 return Err(MachError::Format { path: shown, problem: MachProblem::NotMachO }.into());
             }
         };
-        let content = self.relative(&anatomy.content);
+        let content = anatomy.content.clone();
         if anatomy.has_contents() {
             self.check_root(path)?;
         }
         let stale = self.stale(&anatomy)?;
         let mut open = Open {
             content: content.clone(),
-            executable: self.relative(&executable),
-            rules: RuleSet::of(anatomy.has_resources()?),
+            executable,
+            rules: RuleSet::of(anatomy.has_resources()),
             entries: Vec::new(),
             loose: Vec::new(),
             kept: Vec::new(),
@@ -183,17 +182,16 @@ impl Walk<'_> {
     /// The old seal, whatever else lies beside it, and the notarization ticket, which a new signature voids.
     fn stale(&self, anatomy: &Anatomy) -> Result<Vec<Utf8PathBuf>, SignError> {
         let mut stale = Vec::new();
-        let content = self.relative(&anatomy.content);
-        let signature = content.join("_CodeSignature");
-        if crate::anatomy::is_folder(&self.root.join(&signature))? {
+        let signature = anatomy.content.join("_CodeSignature");
+        if self.root.is_folder(&signature)? {
             for (name, _) in self.list(&signature)? {
                 if name != "CodeResources" {
                     stale.push(signature.join(name));
                 }
             }
         }
-        let ticket = content.join("CodeResources");
-        if fs_err::symlink_metadata(self.root.join(&ticket)).is_ok() {
+        let ticket = anatomy.content.join("CodeResources");
+        if self.root.stat(&ticket)?.is_some() {
             stale.push(ticket);
         }
         Ok(stale)
@@ -206,9 +204,7 @@ impl Walk<'_> {
         }
         let list = self.list(folder)?;
         // Each file is opened for this, and none waits for another.
-        let sniff = |(name, kind): &(String, std::fs::FileType)| {
-            kind.is_file().then(|| self.content_of(&self.root.join(folder).join(name)))
-        };
+        let sniff = |(name, kind): &(String, FileType)| kind.is_file().then(|| self.content_of(&folder.join(name)));
         let contents: Vec<_> = list.par_iter().map(sniff).collect();
         for ((file_name, kind), content) in list.into_iter().zip(contents) {
             let path = folder.join(&file_name);
@@ -253,7 +249,6 @@ impl Walk<'_> {
     ) -> Result<(), SignError> {
         let rule = open.rules.second(&name);
         let first = open.rules.first(&name).filter(|rule| !rule.omit).map(|rule| Required(!rule.optional));
-        let absolute = self.root.join(&path);
         if content == Content::MachO
             && !settled
             && !rule.omit
@@ -270,9 +265,9 @@ impl Walk<'_> {
         }
         if rule.nested && !rule.omit {
             let machine = match content {
-                Content::MachO => Machine::read(&absolute, &self.shown(&path), &self.request.identity)?,
+                Content::MachO => self.machine(&path)?,
                 Content::Elf(machine) => return Err(SignError::Elf { path: self.shown(&path), machine }),
-                Content::Other => return Err(self.not_code(&open.content, &path, &absolute)?),
+                Content::Other => return Err(self.not_code(&open.content, &path)?),
             };
             if !machine.kind.is_code() {
                 return Err(SignError::NotCode {
@@ -288,9 +283,9 @@ impl Walk<'_> {
         }
         if content == Content::MachO && !settled && !rule.omit {
             // Only code is signed. Object files, symbols and damaged images among the resources are data.
-            let kind = MachFile::load(&absolute).map(|(_, file)| file.kind());
+            let kind = MachFile::parse(&self.root.read(&path)?).map(|file| file.kind());
             if kind.is_ok_and(FileKind::is_code) {
-                let machine = Machine::read(&absolute, &self.shown(&path), &self.request.identity)?;
+                let machine = self.machine(&path)?;
                 open.loose.push(Loose { path: path.clone(), machine });
             }
         }
@@ -301,10 +296,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn not_code(&self, content: &Utf8Path, path: &Utf8Path, absolute: &Utf8Path) -> Result<SignError, SignError> {
-        let mut start = [0; 2];
-        let read = fs_err::File::open(absolute)?.read(&mut start)?;
-        let what = if read == 2 && start == *b"#!" { "a script" } else { "not Mach-O" };
+    fn not_code(&self, content: &Utf8Path, path: &Utf8Path) -> Result<SignError, SignError> {
+        let what = if self.root.file(path)?.first().starts_with(b"#!") { "a script" } else { "not Mach-O" };
         let place = place_of(content, path);
         Ok(SignError::NotCode { path: self.shown(path), what: what.to_owned(), place })
     }
@@ -312,12 +305,12 @@ impl Walk<'_> {
     /// A folder in a place for code, with a dot in its name: a bundle, or a framework around bundles. Gives the executable by whose
     /// signature the bundle is sealed.
     fn nested(&mut self, path: &Utf8Path, depth: usize) -> Result<Utf8PathBuf, SignError> {
-        let absolute = self.root.join(path);
-        if Versions::find(&absolute)?.is_some() {
+        if Versions::find(self.root, path)?.is_some() {
             return self.framework(path, depth);
         }
-        let anatomy = Anatomy::find(&absolute)?.ok_or_else(|| SignError::DottedFolder { path: self.shown(path) })?;
-        let executable = anatomy.executable().map(|executable| self.relative(&executable));
+        let anatomy =
+            Anatomy::find(self.root, path)?.ok_or_else(|| SignError::DottedFolder { path: self.shown(path) })?;
+        let executable = anatomy.executable();
         self.bundle(path, anatomy, depth)?;
         Ok(executable.unwrap_or_default())
     }
@@ -326,8 +319,7 @@ impl Walk<'_> {
     fn framework(&mut self, path: &Utf8Path, depth: usize) -> Result<Utf8PathBuf, SignError> {
         let shown = self.shown(path);
         let unsound = |why: String| SignError::Framework { path: shown.clone(), why };
-        let versions =
-            Versions::find(&self.root.join(path))?.ok_or_else(|| unsound("it has no Versions".to_owned()))?;
+        let versions = Versions::find(self.root, path)?.ok_or_else(|| unsound("it has no Versions".to_owned()))?;
         let current = versions.current.clone().ok_or_else(|| {
             unsound(
                 "`Versions/Current` is no symlink to one of its versions; was it copied with its symlinks flattened?"
@@ -344,7 +336,7 @@ impl Walk<'_> {
                     "`{name}` is no symlink into `Versions/Current`, and nothing would seal it"
                 )));
             }
-            let target = fs_err::read_link(self.root.join(&inner))?;
+            let target = self.root.read_link(&inner)?;
             if !versions.is_sound_link(&name, &target) {
                 let target = target.display();
                 return Err(unsound(format!("`{name}` points at `{target}` and should at `Versions/Current/{name}`")));
@@ -357,26 +349,25 @@ impl Walk<'_> {
         }
         let mut sealing = None;
         for version in &versions.all {
-            let anatomy = Anatomy::find(version)?;
-            let anatomy =
-                anatomy.ok_or_else(|| unsound(format!("`{}` has no Resources/Info.plist", self.relative(version))))?;
+            let anatomy = Anatomy::find(self.root, version)?;
+            let anatomy = anatomy.ok_or_else(|| unsound(format!("`{version}` has no Resources/Info.plist")))?;
             if *version == current {
-                sealing = anatomy.executable().map(|executable| self.relative(&executable));
+                sealing = anatomy.executable();
             }
-            self.bundle(&self.relative(version), anatomy, depth)?;
+            self.bundle(version, anatomy, depth)?;
         }
         sealing.ok_or_else(|| SignError::NoExecutable { bundle: shown.clone() })
     }
 
     /// Whether a folder among the resources is a bundle with code in it. One without is a folder of files like any other.
     fn is_signable(&self, path: &Utf8Path) -> Result<bool, SignError> {
-        let Ok(Some(anatomy)) = Anatomy::find(&self.root.join(path)) else { return Ok(false) };
+        let Ok(Some(anatomy)) = Anatomy::find(self.root, path) else { return Ok(false) };
         let launched = anatomy.is_service() || matches!(path.extension(), Some("app" | "appex"));
         if anatomy.package_type() == Some("dSYM") || anatomy.identifier().is_none() {
             return Ok(false);
         }
         match anatomy.executable() {
-            Some(executable) if crate::anatomy::is_inside(&executable)? => {
+            Some(executable) if self.root.is_file(&executable)? => {
                 Ok(self.content_of(&executable)? == Content::MachO || launched)
             }
             // A program without a program in it is a mistake; a bundle of resources that kept its key is not.
@@ -392,7 +383,7 @@ impl Walk<'_> {
             return self.folder(open, path, true);
         }
         let before = self.nodes.len();
-        self.bundle(path, Anatomy::read(&self.root.join(path))?, open.depth + 1)?;
+        self.bundle(path, Anatomy::read(self.root, path)?, open.depth + 1)?;
         let (content, stale) = {
             let nodes = &self.nodes[before..];
             let content: Vec<_> = nodes.iter().map(|node| node.content.clone()).collect();
@@ -420,7 +411,7 @@ impl Walk<'_> {
 
     /// A symlink's target, if macOS would accept it: inside of the outermost bundle, or the system's.
     fn symlink(&self, path: &Utf8Path) -> Result<String, SignError> {
-        let target = fs_err::read_link(self.root.join(path))?;
+        let target = self.root.read_link(path)?;
         let target = target.to_str().ok_or_else(|| SignError::NotUtf8(target.to_string_lossy().into_owned()))?;
         if !crate::anatomy::is_allowed_target(path, Utf8Path::new(target)) {
             return Err(SignError::SymlinkOutside { path: self.shown(path), target: target.to_owned() });
@@ -429,23 +420,20 @@ impl Walk<'_> {
     }
 
     /// A folder's entries in the order of their names.
-    fn list(&self, folder: &Utf8Path) -> Result<Vec<(String, std::fs::FileType)>, SignError> {
-        let mut entries = Vec::new();
-        for entry in fs_err::read_dir(self.root.join(folder))? {
-            let entry = entry?;
-            let name = entry.file_name().into_string();
-            let name =
-                name.map_err(|name| SignError::NotUtf8(format!("{}/{}", self.shown(folder), name.to_string_lossy())))?;
-            entries.push((name, entry.file_type()?));
-        }
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(entries)
+    fn list(&self, folder: &Utf8Path) -> Result<Vec<(String, FileType)>, SignError> {
+        let utf8 = |(name, kind): (OsString, FileType)| match name.into_string() {
+            Ok(name) => Ok((name, kind)),
+            Err(name) => Err(SignError::NotUtf8(format!("{}/{}", self.shown(folder), name.to_string_lossy()))),
+        };
+        self.root.list(folder)?.into_iter().map(utf8).collect()
     }
 
     fn content_of(&self, path: &Utf8Path) -> Result<Content, SignError> {
-        let mut start = Vec::with_capacity(20);
-        fs_err::File::open(path)?.take(20).read_to_end(&mut start)?;
-        Ok(sniff(&start))
+        Ok(self.root.file(path)?.sniff())
+    }
+
+    fn machine(&self, path: &Utf8Path) -> Result<Machine, SignError> {
+        Machine::read(&self.root.read(path)?, &self.shown(path), &self.request.identity)
     }
 }
 

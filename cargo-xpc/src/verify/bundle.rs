@@ -7,16 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+use rustix::fs::FileType;
 
 use super::VerifyError;
 use super::code::{Identities, short};
 use super::file::{Done, FileJob, Job, compare};
-use super::open;
 use super::report::{Report, What};
 use super::requirement::{Requirement, Truth};
 use super::rules::{KnownRules, may_be_omitted};
 use super::seal::{Entry, Seal};
-use crate::anatomy::{Anatomy, Versions, is_allowed_target, is_file, is_folder};
+use crate::anatomy::{Anatomy, Versions, is_allowed_target};
+use crate::beneath::Root;
 
 /// No app nests its bundles this deep.
 pub(super) const MAX_DEPTH: usize = 32;
@@ -35,9 +36,8 @@ const SIGNATURE_FILES: [&str; 7] = [
 ];
 
 /// The walk, and what it leaves to be done.
-pub(super) struct Verifier<'a> {
-    root: &'a Utf8Path,
-    opened: open::Root,
+pub(super) struct Verifier {
+    root: Root,
     rules: KnownRules,
     steps: Vec<Step>,
     jobs: Vec<Job>,
@@ -68,27 +68,16 @@ struct Open {
     depth: usize,
 }
 
-/// Whether a bundle's executable is a plain file in a plain folder: a symlink on the way could lead out of the bundle.
-pub(super) fn is_inside(executable: &Utf8Path) -> std::io::Result<bool> {
-    Ok(executable.parent().map_or(Ok(false), is_folder)? && is_file(executable)?)
-}
-
-impl<'a> Verifier<'a> {
-    pub(super) fn new(root: &'a Utf8Path) -> Result<Self, VerifyError> {
-        Ok(Self {
-            root,
-            opened: open::Root::open(root)?,
-            rules: KnownRules::default(),
-            steps: Vec::new(),
-            jobs: Vec::new(),
-        })
+impl Verifier {
+    pub(super) fn new(root: Root) -> Self {
+        Self { root, rules: KnownRules::default(), steps: Vec::new(), jobs: Vec::new() }
     }
 
     /// Does what the walk left to be done, and judges the code of the bundle asked about under `requirement`.
     pub(super) fn finish(self, main: Code, requirement: Option<&Requirement>) -> Result<Report, VerifyError> {
-        let done: Result<Vec<Done>, VerifyError> = self.jobs.par_iter().map(|job| job.run(&self.opened)).collect();
+        let done: Result<Vec<Done>, VerifyError> = self.jobs.par_iter().map(|job| job.run(&self.root)).collect();
         let mut done = done?;
-        let mut report = Report { bundle: self.root.to_owned(), ..Report::default() };
+        let mut report = Report { bundle: self.root.path().to_owned(), ..Report::default() };
         for step in self.steps {
             match step {
                 Step::Found(found) => report.append(*found),
@@ -121,10 +110,6 @@ impl<'a> Verifier<'a> {
         number
     }
 
-    fn relative(&self, path: &Utf8Path) -> Utf8PathBuf {
-        path.strip_prefix(self.root).unwrap_or(path).to_owned()
-    }
-
     /// A bundle: its executable with what it seals, then what its `CodeResources` seals.
     pub(super) fn bundle(&mut self, path: &Utf8Path, anatomy: &Anatomy, depth: usize) -> Result<Code, VerifyError> {
         if depth > MAX_DEPTH {
@@ -137,29 +122,29 @@ impl<'a> Verifier<'a> {
                 }
             }
         }
-        let content = self.relative(&anatomy.content);
+        let content = anatomy.content.clone();
         let signature = content.join("_CodeSignature");
         let mut seal = None;
-        if is_folder(&self.root.join(&signature))? {
+        if self.root.is_folder(&signature)? {
             for (name, kind) in self.list(&signature)? {
                 if !kind.is_file() || !SIGNATURE_FILES.contains(&name.as_str()) {
                     self.find(&signature.join(name), What::StrayFile, "", kind_name(kind));
                 }
             }
-            if is_file(&anatomy.code_resources())? {
-                seal = Some(self.opened.read(&signature.join("CodeResources"))?);
+            if self.root.is_file(&anatomy.code_resources())? {
+                seal = Some(self.root.read(&anatomy.code_resources())?);
             }
         }
         let executable = anatomy.executable();
         let code = match &executable {
-            Some(executable) if is_inside(executable)? => Some(self.later(Job::Executable {
-                path: self.relative(executable),
+            Some(executable) if self.root.is_file(executable)? => Some(self.later(Job::Executable {
+                path: executable.clone(),
                 info: anatomy.info.clone(),
                 info_bytes: anatomy.info_bytes.clone(),
                 seal: seal.clone(),
             })),
             Some(executable) => {
-                self.find(&self.relative(executable), What::ExecutableMissing, "an executable", "none");
+                self.find(executable, What::ExecutableMissing, "an executable", "none");
                 None
             }
             None => {
@@ -171,7 +156,6 @@ impl<'a> Verifier<'a> {
             None => self.find(path, What::SealMissing, "", ""),
             Some(Err(why)) => self.find(&signature.join("CodeResources"), What::SealDamaged, "", why),
             Some(Ok(seal)) => {
-                let executable = executable.map(|executable| self.relative(&executable));
                 let mut open = Open { content: content.clone(), executable, seal, seen: BTreeSet::new(), depth };
                 self.folder(&mut open, &content, false)?;
                 self.missing(&open);
@@ -216,7 +200,7 @@ impl<'a> Verifier<'a> {
                 } else {
                     let apart = !nested && !settled && self.has_own_seal(&path)?;
                     if apart {
-                        let anatomy = Anatomy::read(&self.root.join(&path))?;
+                        let anatomy = Anatomy::read(&self.root, &path)?;
                         self.bundle(&path, &anatomy, open.depth + 1)?;
                     }
                     self.folder(open, &path, settled || apart)?;
@@ -242,7 +226,7 @@ impl<'a> Verifier<'a> {
     }
 
     fn symlink(&mut self, entry: Option<&Entry>, path: &Utf8Path, omit: bool) -> Result<(), VerifyError> {
-        let target = fs_err::read_link(self.root.join(path))?;
+        let target = self.root.read_link(path)?;
         let target = target.to_string_lossy().into_owned();
         if !is_allowed_target(path, Utf8Path::new(&target)) {
             self.find(path, What::SymlinkOutside, "", &target);
@@ -261,11 +245,10 @@ impl<'a> Verifier<'a> {
 
     /// A folder with a dot in its name, in a place for code.
     fn nested(&mut self, path: &Utf8Path, depth: usize) -> Result<Code, VerifyError> {
-        let absolute = self.root.join(path);
-        if let Some(versions) = Versions::find(&absolute)? {
+        if let Some(versions) = Versions::find(&self.root, path)? {
             return self.framework(path, &versions, depth);
         }
-        match Anatomy::find(&absolute) {
+        match Anatomy::find(&self.root, path) {
             Ok(Some(anatomy)) => self.bundle(path, &anatomy, depth),
             Ok(None) => {
                 self.find(path, What::NotCode, "a bundle", "a folder");
@@ -288,7 +271,7 @@ impl<'a> Verifier<'a> {
         for (name, kind) in self.list(path)? {
             let inner = path.join(&name);
             if kind.is_symlink() {
-                let target = fs_err::read_link(self.root.join(&inner))?;
+                let target = self.root.read_link(&inner)?;
                 if !versions.is_sound_link(&name, &target) {
                     let expected = format!("Versions/Current/{name}");
                     self.find(&inner, What::SymlinkChanged, expected, target.to_string_lossy());
@@ -307,16 +290,15 @@ impl<'a> Verifier<'a> {
         }
         let mut current = None;
         for version in &versions.all {
-            let relative = self.relative(version);
-            match Anatomy::find(version) {
+            match Anatomy::find(&self.root, version) {
                 Ok(Some(anatomy)) => {
-                    let code = self.bundle(&relative, &anatomy, depth)?;
+                    let code = self.bundle(version, &anatomy, depth)?;
                     if Some(version) == versions.current.as_ref() {
                         current = code;
                     }
                 }
-                Ok(None) => self.find(&relative, What::Framework, "Resources/Info.plist", "none"),
-                Err(error) => self.find(&relative, What::Damaged, "", error),
+                Ok(None) => self.find(version, What::Framework, "Resources/Info.plist", "none"),
+                Err(error) => self.find(version, What::Damaged, "", error),
             }
         }
         Ok(current)
@@ -324,26 +306,22 @@ impl<'a> Verifier<'a> {
 
     /// Whether a folder among the resources was signed as a bundle of its own.
     fn has_own_seal(&self, path: &Utf8Path) -> Result<bool, VerifyError> {
-        match Anatomy::find(&self.root.join(path)) {
-            Ok(Some(anatomy)) => Ok(is_file(&anatomy.code_resources())?),
+        match Anatomy::find(&self.root, path) {
+            Ok(Some(anatomy)) => Ok(self.root.is_file(&anatomy.code_resources())?),
             _ => Ok(false),
         }
     }
 
-    fn list(&self, folder: &Utf8Path) -> Result<Vec<(String, std::fs::FileType)>, VerifyError> {
-        let mut entries = Vec::new();
-        for entry in fs_err::read_dir(self.root.join(folder))? {
-            let entry = entry?;
-            let name = entry.file_name().into_string();
-            let name = name.map_err(|name| VerifyError::NotUtf8(format!("{folder}/{}", name.to_string_lossy())))?;
-            entries.push((name, entry.file_type()?));
-        }
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(entries)
+    fn list(&self, folder: &Utf8Path) -> Result<Vec<(String, FileType)>, VerifyError> {
+        let utf8 = |(name, kind): (std::ffi::OsString, FileType)| match name.into_string() {
+            Ok(name) => Ok((name, kind)),
+            Err(name) => Err(VerifyError::NotUtf8(format!("{folder}/{}", name.to_string_lossy()))),
+        };
+        self.root.list(folder)?.into_iter().map(utf8).collect()
     }
 }
 
-fn kind_name(kind: std::fs::FileType) -> &'static str {
+fn kind_name(kind: FileType) -> &'static str {
     if kind.is_dir() {
         "a folder"
     } else if kind.is_symlink() {

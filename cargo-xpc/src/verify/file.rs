@@ -4,10 +4,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::VerifyError;
 use super::code::{self, Bound, Identities, Identity, short};
-use super::open::{Hashes, Root};
+use super::hashes::Hashes;
 use super::report::{Finding, Report, Severity, Unchecked, What};
 use super::requirement::{Requirement, Truth};
 use super::seal::Entry;
+use crate::beneath::Root;
 use crate::macho::{Content, MachFile};
 
 /// Work that needs no other's result. Paths are relative to the outermost bundle.
@@ -73,7 +74,7 @@ impl FileJob {
             self.code(&data, report);
             is_listed.then(|| Hashes::of(&data))
         } else if is_listed {
-            Some(opened.hashes()?)
+            Some(Hashes::of_file(opened)?)
         } else {
             None
         };

@@ -9,8 +9,8 @@ mod certificate;
 mod cms;
 mod code;
 mod file;
+mod hashes;
 mod key;
-mod open;
 mod report;
 mod requirement;
 mod rules;
@@ -20,7 +20,8 @@ mod time;
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
-use crate::anatomy::{Anatomy, AnatomyError, Versions, is_file};
+use crate::anatomy::{self, Anatomy, AnatomyError, Versions};
+use crate::beneath::Root;
 use crate::exit::{Coded, Exit};
 use crate::macho::Content;
 
@@ -104,35 +105,37 @@ pub fn verify(root: &Utf8Path) -> Result<Report, VerifyError> {
 /// # Errors
 /// Where something cannot be read, or is no bundle. What is not as sealed or as required is no error but a [`Finding`].
 pub fn verify_against(root: &Utf8Path, requirement: Option<&Requirement>) -> Result<Report, VerifyError> {
-    if is_file(root)? {
-        let folder = root.parent().filter(|parent| !parent.as_str().is_empty());
-        let name = Utf8Path::new(root.file_name().unwrap_or_default());
-        let opened = open::Root::open(folder.unwrap_or(Utf8Path::new(".")))?.file(name)?;
-        match opened.sniff() {
-            Content::MachO => return Ok(verify_code(root, &opened.read()?, requirement)),
-            Content::Elf(machine) => {
-                return Ok(Report { bundle: root.to_owned(), elf: Some(machine), ..Report::default() });
-            }
-            Content::Other => {}
+    let elf = |machine| Report { bundle: root.to_owned(), elf: Some(machine), ..Report::default() };
+    let opened = match anatomy::open(root) {
+        Ok(opened) => opened,
+        Err(AnatomyError::NotABundle(_)) if root.is_file() => {
+            // Like a folder, it may be reached through symlinks.
+            let real = root.canonicalize_utf8()?;
+            let folder = Root::open(real.parent().unwrap_or(Utf8Path::new("")))?;
+            let file = folder.file(Utf8Path::new(real.file_name().unwrap_or_default()))?;
+            return match file.sniff() {
+                Content::MachO => Ok(verify_code(root, &file.read()?, requirement)),
+                Content::Elf(machine) => Ok(elf(machine)),
+                Content::Other => Err(AnatomyError::NotABundle(root.to_owned()).into()),
+            };
         }
-    }
-    let (verifier, main) = if let Some(versions) = Versions::find(root)? {
-        let mut verifier = bundle::Verifier::new(root)?;
-        let main = verifier.framework(Utf8Path::new(""), &versions, 0)?;
-        (verifier, main)
-    } else {
-        let anatomy = Anatomy::read(root)?;
-        if let Some(executable) = anatomy.executable()
-            && bundle::is_inside(&executable)?
-            && let Content::Elf(machine) =
-                open::Root::open(root)?.file(executable.strip_prefix(root).unwrap_or(&executable))?.sniff()
-        {
-            return Ok(Report { bundle: root.to_owned(), elf: Some(machine), ..Report::default() });
-        }
-        let mut verifier = bundle::Verifier::new(root)?;
-        let main = verifier.bundle(Utf8Path::new(""), &anatomy, 0)?;
-        (verifier, main)
+        Err(error) => return Err(error.into()),
     };
+    let top = Utf8Path::new("");
+    if let Some(versions) = Versions::find(&opened, top)? {
+        let mut verifier = bundle::Verifier::new(opened);
+        let main = verifier.framework(top, &versions, 0)?;
+        return verifier.finish(main, requirement);
+    }
+    let anatomy = Anatomy::read(&opened, top)?;
+    if let Some(executable) = anatomy.executable()
+        && opened.is_file(&executable)?
+        && let Content::Elf(machine) = opened.file(&executable)?.sniff()
+    {
+        return Ok(elf(machine));
+    }
+    let mut verifier = bundle::Verifier::new(opened);
+    let main = verifier.bundle(top, &anatomy, 0)?;
     verifier.finish(main, requirement)
 }
 

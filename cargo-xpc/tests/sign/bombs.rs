@@ -10,6 +10,7 @@ use cargo_xpc::sign::{Entitlements, Scope, SignRequest};
 
 use crate::fixture::{App, TOOL_INTEL, info, program, write};
 use crate::identity::{PASSWORD, fixture};
+use crate::limit;
 
 /// Address space, in KiB: the program itself, its threads' stacks and arenas, and a list of the largest size that is read.
 const MEMORY: u32 = 1 << 20;
@@ -23,7 +24,7 @@ fn bounded(app: &App, args: &[&str]) -> (i32, String) {
     command.args([env!("CARGO_BIN_EXE_cargo-xpc"), "xpc"]).args(args);
     command.current_dir(app.root.parent().unwrap()).stdin(Stdio::null());
     command.env("CARGO_XPC_APPLE_ROOT", fixture("apple-root.cer")).env("PASSWORD_OF_TEST", PASSWORD);
-    let output = command.output().unwrap();
+    let output = limit::output(&mut command);
     let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     let code = output.status.code();
     (code.unwrap_or_else(|| panic!("{args:?} died: {}: {stderr}", output.status)), stdout + &stderr)

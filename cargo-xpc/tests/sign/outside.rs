@@ -11,6 +11,9 @@ use crate::command::{command, run};
 use crate::fixture::{App, TOOL_INTEL, info, link, program, tool, write};
 use crate::limit::output;
 
+/// What is found nowhere else.
+const MARK: &str = "com.example.mark.5f1d0a";
+
 /// A folder that nobody has any business in, and the kernel's word on who opened what there.
 struct Outside {
     root: Utf8PathBuf,
@@ -23,20 +26,19 @@ impl Outside {
         let root = app.root.parent().unwrap().join("outside");
         for bundle in ["Other.app", "greeter.xpc", "Answer.framework/Versions/A"] {
             let contents = root.join(bundle).join("Contents");
-            info(&contents.join("Info.plist"), "demo", "com.example.demo", "APPL");
+            info(&contents.join("Info.plist"), "demo", MARK, "APPL");
             program(&contents.join("MacOS/demo"), TOOL_INTEL);
             program(&contents.join("MacOS/greeter"), TOOL_INTEL);
-            write(&contents.join("_CodeSignature/CodeResources"), "seal");
-            write(&contents.join("Resources/secret"), "secret");
-            info(&contents.join("Resources/Info.plist"), "demo", "com.example.demo", "APPL");
+            write(&contents.join("_CodeSignature/CodeResources"), MARK);
+            write(&contents.join("Resources/secret"), MARK);
+            info(&contents.join("Resources/Info.plist"), "demo", MARK, "APPL");
         }
         let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
         for entry in walkdir::WalkDir::new(&root) {
             let entry = entry.unwrap();
             if entry.file_type().is_dir() {
-                // What is opened in a folder, and the folder itself when it is listed.
-                let flags = WatchFlags::OPEN | WatchFlags::ACCESS;
-                inotify::add_watch(&watch, entry.path(), flags).unwrap();
+                // What is opened in a folder, and the folder itself when it is listed; what gets another name; whatever is written.
+                inotify::add_watch(&watch, entry.path(), WatchFlags::ALL_EVENTS).unwrap();
             }
         }
         let outside = Self { root, watch };
@@ -44,7 +46,7 @@ impl Outside {
         outside
     }
 
-    /// Names of what was opened or read since the last time.
+    /// Names of what was opened, read, linked or changed since the last time.
     fn opened(&self) -> Vec<String> {
         let mut buffer = [MaybeUninit::uninit(); 8192];
         let mut reader = inotify::Reader::new(&self.watch, &mut buffer);
@@ -169,52 +171,121 @@ fn nobody_looks_at_a_pipe(app: &App, outside: &Outside, case: &str) {
     assert_eq!(outside.opened(), [""; 0]);
 }
 
-/// While the bundle is read, files in it become symlinks to files outside, pipes and folders, and files again.
-#[test]
-fn a_bundle_that_changes_while_it_is_read() {
+/// Puts something else in the place of parts of an app, and them back, until it is told to stop.
+struct Swapper<'a> {
+    app: &'a App,
+    spare: Utf8PathBuf,
+    done: AtomicBool,
+}
+
+/// What takes the place of a part.
+enum Instead {
+    Link(Utf8PathBuf),
+    Pipe,
+    File,
+}
+
+impl<'a> Swapper<'a> {
+    fn new(app: &'a App) -> Self {
+        Self { app, spare: app.root.with_file_name("spare"), done: AtomicBool::new(false) }
+    }
+
+    fn until_done(&self, swaps: &[(&str, Instead)]) {
+        for (part, instead) in swaps.iter().cycle().take_while(|_| !self.done.load(Ordering::Relaxed)) {
+            let place = Utf8PathBuf::from(self.app.path(part).as_str().trim_end_matches('/'));
+            match instead {
+                Instead::Link(target) => link(&self.spare, target.as_str()),
+                Instead::File => write(&self.spare, "cut"),
+                Instead::Pipe => {
+                    let mode = rustix::fs::Mode::from_raw_mode(0o644);
+                    let kind = rustix::fs::FileType::Fifo;
+                    rustix::fs::mknodat(rustix::fs::CWD, self.spare.as_std_path(), kind, mode, 0).unwrap();
+                }
+            }
+            // Each exchange is one step, and so is the way back. A published bundle takes the place of the one at hand.
+            let exchange = || {
+                let (from, to) = (self.spare.as_std_path(), place.as_std_path());
+                let flags = rustix::fs::RenameFlags::EXCHANGE;
+                rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, flags).is_ok()
+            };
+            if exchange() {
+                exchange();
+            }
+            cargo_xpc::bundle::tree::remove(&self.spare).unwrap();
+        }
+    }
+}
+
+/// Runs every subcommand that reads a bundle over and over while `swaps` take turns.
+#[track_caller]
+fn swapped_meanwhile(swaps: impl Fn(&Outside) -> Vec<(&'static str, Instead)>) {
     let app = App::full();
     app.sign(&cargo_xpc::sign::SignRequest::default());
+    let made = app.root.with_file_name("made").join("extra.xpc/Contents");
+    info(&made.join("Info.plist"), "extra", "com.example.demo.extra", "XPC!");
+    program(&made.join("MacOS/extra"), TOOL_INTEL);
     let outside = Outside::beside(&app);
-    let secret = outside.contents().join("Resources/secret");
-    let done = AtomicBool::new(false);
-    let places = ["Resources/data.bin", "MacOS/helper", "Info.plist", "_CodeSignature/CodeResources", "MacOS/demo"];
+    let swaps = swaps(&outside);
+    let swapper = Swapper::new(&app);
     std::thread::scope(|scope| {
-        let change = || {
-            let spare = app.root.parent().unwrap().join("spare");
-            for step in (0..).take_while(|_| !done.load(Ordering::Relaxed)) {
-                let place = app.path(places[step % places.len()]);
-                match step / places.len() % 3 {
-                    0 => fs_err::os::unix::fs::symlink(&secret, &spare).unwrap(),
-                    1 => {
-                        let mode = rustix::fs::Mode::from_raw_mode(0o644);
-                        let kind = rustix::fs::FileType::Fifo;
-                        rustix::fs::mknodat(rustix::fs::CWD, spare.as_std_path(), kind, mode, 0).unwrap();
-                    }
-                    _ => fs_err::write(&spare, "cut").unwrap(),
-                }
-                // Each exchange is one step, and so is the way back. A published bundle takes the place of the one at hand.
-                let exchange = || {
-                    let (from, to) = (spare.as_std_path(), place.as_std_path());
-                    let flags = rustix::fs::RenameFlags::EXCHANGE;
-                    rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, flags).is_ok()
-                };
-                if exchange() {
-                    exchange();
-                }
-                fs_err::remove_file(&spare).unwrap();
-            }
-        };
-        scope.spawn(change);
+        scope.spawn(|| swapper.until_done(&swaps));
+        // The scope waits for its thread, also where this panics.
+        let end = Ends(&swapper);
         for round in 0..60 {
-            let args: &[&str] = [&["verify", "Demo.app"] as &[&str], &["sign", "Demo.app"]][round % 2];
+            let args: &[&str] = [
+                &["verify", "Demo.app"] as &[&str],
+                &["sign", "Demo.app"],
+                &["inspect", "Demo.app"],
+                &["embed", "Demo.app", "made/extra.xpc"],
+                &["sign", "Demo.app", "--dry-run"],
+            ][round % 5];
             let output = output(&mut command(&app, args));
-            let (code, stderr) = (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr));
-            let is_sound = [0, 1, 2, 74].contains(&code);
-            if !is_sound || outside.opened() != [""; 0] {
-                done.store(true, Ordering::Relaxed);
-                panic!("{args:?} ended with {code}, or read outside: {stderr}");
-            }
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert!(output.status.code().is_some_and(|code| [0, 1, 2, 74].contains(&code)), "{args:?}: {said}");
+            assert!(!said.contains("panicked") && !said.contains(MARK), "{args:?}: {said}");
+            assert_eq!(outside.opened(), [""; 0], "{args:?}: {said}");
         }
-        done.store(true, Ordering::Relaxed);
+        drop(end);
+    });
+    assert_eq!(outside.opened(), [""; 0]);
+    for (name, (_, bytes)) in app.content() {
+        assert!(!bytes.windows(MARK.len()).any(|window| window == MARK.as_bytes()), "{name} came from outside");
+    }
+}
+
+/// However a test ends, the thread that swaps does too.
+struct Ends<'a>(&'a Swapper<'a>);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.done.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Files become symlinks to files outside, pipes, and other files.
+#[test]
+fn files_change_while_a_bundle_is_read() {
+    swapped_meanwhile(|outside| {
+        let parts = ["Resources/data.bin", "MacOS/helper", "Info.plist", "_CodeSignature/CodeResources", "MacOS/demo"];
+        let secret = outside.contents().join("Resources/secret");
+        let kinds = [|secret| Instead::Link(secret), |_| Instead::Pipe, |_| Instead::File];
+        kinds.iter().flat_map(|kind| parts.map(|part| (part, kind(secret.clone())))).collect()
+    });
+}
+
+/// Folders become symlinks to their likes outside.
+#[test]
+fn folders_become_symlinks_while_a_bundle_is_read() {
+    swapped_meanwhile(|outside| {
+        let parts = [
+            ("Resources", "Other.app/Contents/Resources"),
+            ("MacOS", "Other.app/Contents/MacOS"),
+            ("_CodeSignature", "Other.app/Contents/_CodeSignature"),
+            ("XPCServices/greeter.xpc", "greeter.xpc"),
+            ("XPCServices/greeter.xpc/Contents", "greeter.xpc/Contents"),
+            ("Frameworks/Answer.framework/Versions/B", "Answer.framework/Versions/A"),
+            ("", "Other.app/Contents"),
+        ];
+        parts.map(|(part, like)| (part, Instead::Link(outside.root.join(like)))).into()
     });
 }

@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_xpc::sign::SignRequest;
 
 use crate::fixture::{App, TOOL_INTEL, info, program, tool, write};
+use crate::limit;
 
 const SIGN: [&str; 2] = ["sign", "Demo.app"];
 const EMBED: [&str; 3] = ["embed", "Demo.app", "../made/extra.xpc"];
@@ -44,7 +45,7 @@ fn in_namespace(app: &App, script: &str, args: &[&str]) -> (i32, String) {
 }
 
 fn ended(command: &mut Command) -> (i32, String) {
-    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    let output = limit::output(command.stdin(std::process::Stdio::null()));
     let stderr = String::from_utf8(output.stderr).unwrap();
     (output.status.code().unwrap_or_else(|| panic!("{command:?}: {}: {stderr}", output.status)), stderr)
 }
