@@ -1,15 +1,23 @@
-//! Apple's headers, as zig ships them.
+//! clang, and Apple's headers, as zig ships them.
 
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use integration_tests::{text, venv};
+use integration_tests::{target_dir, text, venv};
 
 /// clang in this folder, where it has its cache and leaves what it writes.
 pub fn clang(target: &str, folder: &std::path::Path) -> Command {
     let mut clang = Command::new(venv().join("python"));
     clang.args(["-m", "ziglang", "cc", "-target", target, "-fblocks", "-fno-color-diagnostics"]);
     clang.current_dir(folder).env("ZIG_GLOBAL_CACHE_DIR", folder).env("ZIG_LOCAL_CACHE_DIR", folder);
+    clang
+}
+
+/// As [`clang`], for whole programs: what each of them is linked with, zig builds once.
+pub fn linking_clang(target: &str, folder: &std::path::Path) -> Command {
+    let mut clang = clang(target, folder);
+    // Without optimisation zig adds a sanitizer's library, which takes long to build.
+    clang.arg("-O1").env("ZIG_GLOBAL_CACHE_DIR", target_dir().join("tests-zig"));
     clang
 }
 

@@ -10,7 +10,7 @@ use integration_tests::{Xpc, checkout, clean, listing, must, path_with_zig, peer
 use serde_json::Value;
 
 use crate::bindings::OLDEST;
-use crate::headers::{clang, declared_in};
+use crate::headers::{declared_in, linking_clang};
 
 const SYSTEM: &str = "/usr/lib/libSystem.B.dylib";
 
@@ -239,9 +239,7 @@ fn the_runtimes_tests_link_for_apple_targets() {
 fn program(folder: &Utf8Path, name: &str, code: &str, more: &[&str]) -> Program {
     let (source, path) = (folder.join(format!("{name}.c")), folder.join(name));
     fs_err::write(&source, code).expect("a temporary file can be written");
-    let mut clang = clang(&format!("aarch64-macos.{OLDEST}"), folder.as_std_path());
-    // What every program is linked with, zig builds once.
-    clang.env("ZIG_GLOBAL_CACHE_DIR", target().join("zig"));
+    let mut clang = linking_clang(&format!("aarch64-macos.{OLDEST}"), folder.as_std_path());
     must(clang.arg(source).arg("-o").arg(&path).args(more));
     (name.to_owned(), path)
 }

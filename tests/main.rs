@@ -3,6 +3,8 @@
 mod bindings;
 mod building;
 mod bundles;
+#[cfg(target_os = "linux")]
+mod c_programs;
 mod details;
 mod embed;
 mod faults;

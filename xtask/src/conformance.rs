@@ -11,7 +11,7 @@ const HEAD: &str = "\
 Conformance.app (`tests/conformance`) asks its services whether these rules hold, through the public interface of `xpc-runtime`
 alone, from inside its bundle. `cargo xtask test conformance` bundles and runs it; `cargo xtask docs` writes this table.
 
-[P]: needs settable times, caused faults or forwarded output, which the portable backend's launcher has and launchd has not.
+[P]: needs settable times, caused faults, forwarded output, or agents that are not announced, which the portable backend has and launchd has not.
 [U]: a rule that Apple's documentation does not state; only a Mac can tell whether it holds there.
 
 ";

@@ -12,7 +12,7 @@ use std::ops::{AddAssign, SubAssign};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use rustix::io::Errno;
 use xpc_object::{
     Attachment, Dictionary, EncodeError, Fd, Flavour, Memfd, Type, Wanted, decode_message_with_attachments,
@@ -117,11 +117,12 @@ pub(crate) fn descriptors(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
 }
 
 /// Reads one whole frame, as long as [`total_length`] says, with all the descriptors that belong to it.
-pub(crate) fn decode(frame: &Bytes, descriptors: Vec<OwnedFd>) -> Result<Frame, Malformed> {
+pub(crate) fn decode(frame: Bytes, descriptors: Vec<OwnedFd>) -> Result<Frame, Malformed> {
     let (header, _) = frame.split_first_chunk::<HEADER_BYTES>().ok_or(Malformed)?;
     let [_, _, _, _, kind, 0, _, _, number @ ..] = *header else { return Err(Malformed) };
     let number = u64::from_le_bytes(number);
-    let payload = frame.slice(HEADER_BYTES..);
+    let mut payload = frame;
+    payload.advance(HEADER_BYTES);
     let mut descriptors = descriptors.into_iter();
     let mut message = || {
         decode_message_with_attachments(&payload, &mut |wanted| attachment(wanted, descriptors.next()?))
@@ -233,7 +234,7 @@ mod tests {
         let body = Dictionary::new().with("key", 7_u64);
         let read = |frame: Outgoing| {
             assert_eq!(total_length(&frame.bytes), Ok(Some(frame.bytes.len())));
-            decode(&frame.bytes.into(), Vec::new()).unwrap()
+            decode(frame.bytes.into(), Vec::new()).unwrap()
         };
         assert!(matches!(read(control(Kind::Hello, 0, &HELLO).into()), Frame::Hello));
         assert!(matches!(read(message(Kind::Message, 0, &body).unwrap()), Frame::Message(read) if read == body));
@@ -259,10 +260,10 @@ mod tests {
             vec![0; HEADER_BYTES],
             vec![0; 3],
         ] {
-            assert!(decode(&frame.into(), Vec::new()).is_err());
+            assert!(decode(frame.into(), Vec::new()).is_err());
         }
         let mut reserved = control(Kind::NoReply, 1, &[]);
         reserved[5] = 1;
-        assert!(decode(&reserved.into(), Vec::new()).is_err());
+        assert!(decode(reserved.into(), Vec::new()).is_err());
     }
 }

@@ -23,6 +23,8 @@ use crate::{lock, settings};
 
 /// How many handlers can block at once before other connections have to wait.
 const MAX_THREADS: usize = 64;
+/// How many threads may wait for one connection each, and so for no other.
+const MAX_STAYING: usize = 4;
 /// How many threads stay when nothing happens: one at work, one ready to take over.
 const KEPT_THREADS: usize = 2;
 /// The token of the eventfd that announces jobs.
@@ -35,6 +37,15 @@ pub(crate) enum Job {
     /// A connection has something for its handler, or something that was held back.
     Attend(Arc<Core>),
     Run(Box<dyn FnOnce() + Send>),
+}
+
+impl Job {
+    fn run(self) {
+        match self {
+            Self::Attend(core) => core.attend(),
+            Self::Run(run) => run(),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -54,6 +65,17 @@ pub(crate) struct Reactor {
     jobs: Mutex<VecDeque<Job>>,
     threads: AtomicUsize,
     waiting: AtomicUsize,
+    /// Threads that wait for one connection each.
+    staying: AtomicUsize,
+}
+
+/// A thread waits for one connection: see [`Reactor::stay`].
+pub(crate) struct Staying(&'static Reactor);
+
+impl Drop for Staying {
+    fn drop(&mut self) {
+        self.0.staying.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// The process's reactor, started at first use.
@@ -83,6 +105,7 @@ impl Reactor {
             jobs: Mutex::default(),
             threads: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
+            staying: AtomicUsize::new(0),
         };
         let edges = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&reactor.epoll, &reactor.wake, epoll::EventData::new_u64(WAKE), edges)?;
@@ -162,6 +185,22 @@ impl Reactor {
         self.start();
     }
 
+    /// Lets the calling thread wait for one connection alone, as long as what is returned lives; `None` where nobody else
+    /// would wait for the others, or enough threads do so already.
+    pub(crate) fn stay(&'static self) -> Option<Staying> {
+        let joined = |staying| (staying < MAX_STAYING).then_some(staying + 1);
+        if self.waiting.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        self.staying.fetch_update(Ordering::AcqRel, Ordering::Acquire, joined).ok().map(|_| Staying(self))
+    }
+
+    /// How many threads wait for one connection alone.
+    #[cfg(test)]
+    pub(crate) fn stays(&self) -> usize {
+        self.staying.load(Ordering::Acquire)
+    }
+
     fn announce_job(&self) {
         // The only failure is a full counter, and then a wake-up is under way.
         let _ = write(&self.wake, &1_u64.to_ne_bytes());
@@ -225,16 +264,19 @@ impl Reactor {
             if more {
                 self.announce_job();
             }
-            match job {
-                Some(Job::Attend(core)) => core.attend(),
-                Some(Job::Run(run)) => run(),
-                None => {}
+            if let Some(job) = job {
+                job.run();
             }
             return;
         }
         if token == CLOCK {
-            for due in self.clock.due() {
-                self.submit(Job::Run(due));
+            let mut due = self.clock.due().into_iter();
+            let first = due.next();
+            for later in due {
+                self.submit(Job::Run(later));
+            }
+            if let Some(first) = first {
+                first();
             }
             return;
         }

@@ -16,7 +16,7 @@ enum Content {
     Waiting(Option<Waker>),
     /// Instead of a requester that empties it.
     Called(Box<dyn FnOnce(Result<Message, Error>) + Send>),
-    Filled(Box<Result<Message, Error>>),
+    Filled(Result<Message, Error>),
     Emptied,
 }
 
@@ -32,7 +32,7 @@ impl Slot {
 
     /// A slot for a request that failed before it left.
     pub(crate) fn failed(error: Error) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Content::Filled(Box::new(Err(error))))))
+        Arc::new(Self(Mutex::new(Content::Filled(Err(error)))))
     }
 
     /// Must not be called with a connection's lock held: waking runs an executor's code.
@@ -40,7 +40,7 @@ impl Slot {
         let mut content = lock(&self.0);
         match std::mem::replace(&mut *content, Content::Emptied) {
             Content::Waiting(waker) => {
-                *content = Content::Filled(Box::new(result));
+                *content = Content::Filled(result);
                 drop(content);
                 if let Some(waker) = waker {
                     waker.wake();
@@ -58,7 +58,7 @@ impl Slot {
     pub(crate) fn take(&self) -> Option<Result<Message, Error>> {
         let mut content = lock(&self.0);
         match std::mem::replace(&mut *content, Content::Emptied) {
-            Content::Filled(result) => Some(*result),
+            Content::Filled(result) => Some(result),
             other => {
                 *content = other;
                 None
@@ -73,7 +73,7 @@ impl Slot {
     fn poll(&self, waker: &Waker) -> Poll<Result<Message, Error>> {
         let mut content = lock(&self.0);
         match std::mem::replace(&mut *content, Content::Emptied) {
-            Content::Filled(result) => Poll::Ready(*result),
+            Content::Filled(result) => Poll::Ready(result),
             Content::Waiting(_) => {
                 *content = Content::Waiting(Some(waker.clone()));
                 Poll::Pending

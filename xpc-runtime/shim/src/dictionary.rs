@@ -6,6 +6,7 @@ use std::ptr;
 use std::sync::Mutex;
 
 use crate::block::Applier;
+use crate::error::DESCRIPTION;
 use crate::lock;
 use crate::message::Origin;
 use crate::object::{Lent, Object, Ref};
@@ -136,10 +137,26 @@ entries! {
         xpc_dictionary_get_double -> f64, Value::Double(value) => *value, 0.0;
     xpc_dictionary_set_date(value: i64) => xpc_date_create(value),
         xpc_dictionary_get_date -> i64, Value::Date(value) => *value, 0;
-    xpc_dictionary_set_string(value: Text) => xpc_string_create(value),
-        xpc_dictionary_get_string -> *const c_char, Value::String(value) => value.as_ptr(), ptr::null();
     xpc_dictionary_set_uuid(value: Memory) => xpc_uuid_create(value),
         xpc_dictionary_get_uuid -> *const u8, Value::Uuid(value) => value.as_ptr(), ptr::null();
+}
+
+/// `void xpc_dictionary_set_string(xpc_object_t, const char *, const char *)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_dictionary_set_string(object: Lent, key: Text, value: Text) {
+    dictionary(object, "xpc_dictionary_set_string").set(key, Lent::owned(xpc_string_create(value)));
+}
+
+/// `const char *xpc_dictionary_get_string(xpc_object_t, const char *)`: an error is a dictionary too, with a description.
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_dictionary_get_string(object: Lent, key: Text) -> *const c_char {
+    if let Value::Error(description) = object.value() {
+        return if key.expect("the key") == DESCRIPTION { description.as_ptr() } else { ptr::null() };
+    }
+    match dictionary(object, "xpc_dictionary_get_string").get(key).as_deref().map(Object::value) {
+        Some(Value::String(value)) => value.as_ptr(),
+        _ => ptr::null(),
+    }
 }
 
 /// `void xpc_dictionary_set_data(xpc_object_t, const char *, const void *, size_t)`

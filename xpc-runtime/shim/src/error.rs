@@ -12,9 +12,11 @@ pub struct Name(*const c_char);
 // SAFETY: it points to a constant.
 unsafe impl Sync for Name {}
 
+/// The key of an error's text.
+pub const DESCRIPTION: &CStr = c"XPCErrorDescription";
 /// `XPC_ERROR_KEY_DESCRIPTION`
 #[unsafe(no_mangle)]
-pub static _xpc_error_key_description: Name = Name(c"XPCErrorDescription".as_ptr());
+pub static _xpc_error_key_description: Name = Name(DESCRIPTION.as_ptr());
 /// `XPC_EVENT_KEY_NAME`
 #[unsafe(no_mangle)]
 pub static _xpc_event_key_name: Name = Name(c"XPCEventName".as_ptr());

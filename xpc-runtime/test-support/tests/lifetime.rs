@@ -52,6 +52,11 @@ fn a_service_without_work_that_is_told_to_end_is_gone() {
 }
 
 #[test]
+fn a_service_that_is_called_without_a_pause_ends_when_it_is_told_to() {
+    run("terminate-busy", &[("XPC_RUNTIME_THROTTLE", "0")]);
+}
+
+#[test]
 fn a_test_can_kill_a_service_lose_replies_and_delay_messages() {
     run("faults", &[]);
 }

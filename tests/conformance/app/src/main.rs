@@ -23,6 +23,7 @@ fn main() -> ExitCode {
             print!("{}", runner::table());
             ExitCode::SUCCESS
         }
+        ["--agent", kind] => rules::run_agent(kind),
         ["--one", name] => runner::run_here(name),
         words => runner::run_all(words),
     }

@@ -1,6 +1,8 @@
 //! Runs the tests, each in a process of its own, and says what came of them.
 
 use std::fmt::Write as _;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 
@@ -58,7 +60,12 @@ fn run_apart(case: &Case) -> Result<(), String> {
     // Tests end services over and over; those of throttling set it themselves.
     command.args(["--one", case.name]).env("XPC_RUNTIME_THROTTLE", "0");
     command.envs(case.environment.iter().copied()).stdin(Stdio::null());
-    let output = command.output().map_err(|error| error.to_string())?;
+    // Where agents are found: each test has its own.
+    let folder = std::env::temp_dir().join(format!("conformance-{}", std::process::id()));
+    DirBuilder::new().mode(0o700).create(&folder).map_err(|error| error.to_string())?;
+    let output = command.env("XDG_RUNTIME_DIR", &folder).output();
+    std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
+    let output = output.map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(());
     }

@@ -193,6 +193,13 @@ fn perform(connection: &Connection, message: Message) -> Result<(), Error> {
             Ok(())
         }
         "call-endpoint" => call(message.endpoint("endpoint")?, &message),
+        "call-agent" => {
+            let agent = Connection::mach_service(message.string("name")?).activate();
+            match agent.send_with_reply_blocking(&Dictionary::new().with("op", "who")) {
+                Ok(reply) => message.reply_with(reply.clone()),
+                Err(error) => message.reply().with("error", error.to_string()).send(),
+            }
+        }
         "keep-endpoint" => {
             *lock(&ENDPOINT) = Some(message.endpoint("endpoint")?.clone());
             message.reply().send()

@@ -97,6 +97,7 @@ impl Core {
         // From before the first read on: what is read must not be lost to an idle exit.
         let mut turn = transaction.or_else(Transaction::of_service);
         let mut drained = false;
+        let mut is_busy = self.is_busy();
         for _ in 0..TURNS {
             let mut state = lock(&self.state);
             if state.suspended > 0 {
@@ -134,12 +135,22 @@ impl Core {
                 continue;
             }
             let Some(link) = state.link.clone() else { break };
-            if drained || !state.may_read() {
+            if !state.may_read() {
                 break;
             }
             drop(state);
-            let batch = lock(&self.reader).read(&link.socket, RecvFlags::DONTWAIT);
+            let stay = if drained && is_busy { self.stay() } else { None };
+            if drained && stay.is_none() {
+                break;
+            }
+            let flags = if stay.is_some() { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+            let batch = lock(&self.reader).read(&link.socket, flags);
             drained = batch.drained;
+            if stay.is_some() && batch.frames.is_empty() {
+                // One more look at what the socket does not announce.
+                is_busy = false;
+            }
+            drop(stay);
             if !batch.frames.is_empty() {
                 self.hold_up(None);
             }
@@ -180,7 +191,7 @@ impl Core {
             }
             self.sort(&link, batch);
         }
-        self.give_role_back();
+        self.rest();
         drop(turn);
     }
 
@@ -189,7 +200,7 @@ impl Core {
         self.faults.get().is_none_or(|faults| faults.delay(deadline))
     }
 
-    fn give_role_back(self: &Arc<Self>) {
+    pub(super) fn give_role_back(self: &Arc<Self>) {
         let mut state = lock(&self.state);
         state.attended = false;
         self.kick(&state);

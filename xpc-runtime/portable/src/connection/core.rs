@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, shutdown};
 use xpc_object::Endpoint;
 
+use super::busy;
 use super::end::Outcome;
 use super::inbox::{Inbox, Receipt};
 use super::outbox::{Barrier, Item, Outbox};
@@ -81,6 +82,10 @@ pub(super) struct State {
     pub(super) armed: EventFlags,
     /// A handler runs: nothing is sent until it returns.
     pub(super) in_handler: bool,
+    /// When a thread last began or ended to attend it: see `busy`.
+    pub(super) last_turn: Option<Instant>,
+    /// The socket may rest, and somebody will look soon whether it still should: how many calls there were meanwhile.
+    pub(super) rest: Option<u64>,
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
     pub(super) writer: Writer,
@@ -140,6 +145,8 @@ impl Core {
                 attended: false,
                 armed: EventFlags::empty(),
                 in_handler: false,
+                last_turn: None,
+                rest: None,
                 inbox: Inbox::default(),
                 outbox: Outbox::default(),
                 writer: Writer::Idle,
@@ -184,6 +191,7 @@ impl Core {
             return None;
         }
         socket::stop_credentials(&socket);
+        busy::limit_waiting(&socket);
         // A peer that is gone already is found out when its socket is read.
         let _ = socket::send(&socket, &frame::control(Kind::Hello, 0, &HELLO));
         let link = Arc::new(Link { socket, token: reactor().new_token() });
@@ -323,11 +331,9 @@ impl Core {
     ) -> Result<(u64, bool), Error> {
         let mut state = self.lock_for_sending(patience)?;
         let leads = may_lead && !state.attended && state.suspended == 0 && state.nothing_came_in();
-        if leads {
-            state.attended = true;
-            // Before anything is sent: the reply is for this thread to read.
-            self.arm(&mut state);
-        }
+        state.attended |= leads;
+        // Before anything is sent: the reply is for this thread to read, or else for the reactor.
+        self.arm(&mut state);
         state.last_number += 1;
         let number = state.last_number;
         state.pending.insert(number, slot);
@@ -435,7 +441,11 @@ impl Core {
 
     fn enqueue(self: &Arc<Self>, mut state: MutexGuard<'_, State>, frame: Outgoing) {
         state.outbox.push(Item::Frame(frame));
-        let state = self.flush(state);
+        let mut state = self.flush(state);
+        if !state.outbox.is_empty() {
+            // What lets the rest leave comes over the socket, which may have rested.
+            self.arm(&mut state);
+        }
         if matches!(state.phase, Phase::Closing) {
             self.close_if_done(state);
         }

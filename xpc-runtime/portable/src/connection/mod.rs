@@ -1,6 +1,7 @@
 //! Connections as their users see them; `core` is what the reactor sees.
 
 mod attendant;
+mod busy;
 mod core;
 mod end;
 mod inbox;

@@ -101,7 +101,7 @@ impl Reader {
                 let received = std::mem::take(&mut self.partial);
                 if received.len() == total {
                     // The usual end of a large message: no copy.
-                    self.accept(&received.into(), batch)?;
+                    self.accept(received.into(), batch)?;
                 } else {
                     self.split(&received, batch)?;
                 }
@@ -150,19 +150,19 @@ impl Reader {
     /// Decodes the whole frames at the start of `bytes` and keeps the rest.
     fn split(&mut self, mut bytes: &[u8], batch: &mut Batch) -> Result<(), ReadError> {
         while let Some((frame, rest)) = frame::total_length(bytes)?.and_then(|total| bytes.split_at_checked(total)) {
-            self.accept(&Bytes::copy_from_slice(frame), batch)?;
+            self.accept(Bytes::copy_from_slice(frame), batch)?;
             bytes = rest;
         }
         self.partial.extend_from_slice(bytes);
         Ok(())
     }
 
-    fn accept(&mut self, frame: &Bytes, batch: &mut Batch) -> Result<(), ReadError> {
-        let count = frame::descriptors(frame)?.ok_or(Malformed)?;
+    fn accept(&mut self, frame: Bytes, batch: &mut Batch) -> Result<(), ReadError> {
+        let count = frame::descriptors(&frame)?.ok_or(Malformed)?;
         if count > self.descriptors.len() {
             return Err(Malformed.into());
         }
-        let size = Size::of(frame);
+        let size = Size::of(&frame);
         let frame = frame::decode(frame, self.descriptors.drain(..count).collect())?;
         // A hello comes first and once; a refusal comes instead of it.
         if self.greeted == matches!(frame, Frame::Hello | Frame::Refused(_)) {

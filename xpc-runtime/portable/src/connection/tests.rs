@@ -15,6 +15,7 @@ use super::{Connection, Core, Event};
 use crate::frame::{self, Frame, HELLO, HELLO_BYTES, Kind, Size};
 use crate::{Credentials, Error, Message, PeerRequirement, lock, socket};
 
+mod busy;
 mod limits;
 mod requirement;
 mod semantics;
@@ -87,7 +88,7 @@ fn read_without_credit(socket: &OwnedFd) -> (Frame, Size) {
     let total = frame::total_length(&bytes).unwrap().expect("a header");
     bytes.extend(read(socket, total - bytes.len()));
     let size = Size::of(&bytes);
-    (frame::decode(&bytes.into(), Vec::new()).unwrap(), size)
+    (frame::decode(bytes.into(), Vec::new()).unwrap(), size)
 }
 
 /// Waits until the connection has done all that it does by itself, and does nothing more until something comes from
@@ -96,7 +97,7 @@ fn settle(connection: &Connection) {
     let start = std::time::Instant::now();
     loop {
         let state = lock(&connection.0.core.state);
-        let busy = state.attended || state.writer == Writer::Busy;
+        let busy = state.attended || state.rest.is_some() || state.writer == Writer::Busy;
         let kicked = state.suspended == 0 && (state.is_deliverable() || !state.held.is_empty());
         let announced = state.link.as_ref().is_some_and(|link| {
             let events = PollFlags::from_bits_truncate(state.armed.bits() as u16);

@@ -70,7 +70,7 @@ fn works(endpoint: &Endpoint) {
 fn sent(endpoint: &Endpoint) -> Endpoint {
     let frame = frame::message(Kind::Message, 0, &Dictionary::new().with("endpoint", endpoint)).unwrap();
     let descriptors = frame.descriptors.into_iter().map(|fd| fd.into_owned().unwrap()).collect();
-    let Ok(Frame::Message(message)) = frame::decode(&frame.bytes.into(), descriptors) else { panic!("a message") };
+    let Ok(Frame::Message(message)) = frame::decode(frame.bytes.into(), descriptors) else { panic!("a message") };
     message.endpoint("endpoint").unwrap().clone()
 }
 
@@ -250,7 +250,7 @@ fn what_is_no_rendezvous_is_no_endpoint() {
     assert!(received(std::fs::File::open("/dev/null").unwrap().into(), 1).is_none());
     let (listener, _seen) = listener();
     let frame = frame::message(Kind::Message, 0, &Dictionary::new().with("endpoint", listener.endpoint())).unwrap();
-    assert!(frame::decode(&frame.bytes.into(), Vec::new()).is_err());
+    assert!(frame::decode(frame.bytes.into(), Vec::new()).is_err());
 }
 
 #[test]

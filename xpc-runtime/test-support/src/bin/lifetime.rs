@@ -3,6 +3,7 @@
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::thread;
 use std::time::Duration;
 
 use xpc_runtime::{Connection, Dictionary, Error, Message, Transaction, testing, xpc_main};
@@ -24,6 +25,7 @@ fn main() {
         "idle-exit" => idle_exit(),
         "terminate" => terminate(),
         "terminate-idle" => terminate_idle(),
+        "terminate-busy" => terminate_busy(),
         "faults" => faults(),
         other => panic!("unknown scenario {other}"),
     }
@@ -155,6 +157,25 @@ fn terminate_idle() {
     // Its sockets are closed a moment before the launcher can know of its end.
     while testing::terminate_service(SERVICE_NAME) == Ok(true) {}
     assert_eq!(testing::terminate_service(SERVICE_NAME), Ok(false));
+}
+
+/// Where requests follow one another so closely that the service's thread waits for nothing else.
+fn terminate_busy() {
+    let (connection, events) = connect();
+    let first = pid(&connection);
+    let caller = connection.clone();
+    let calls = thread::spawn(move || {
+        while caller.send_with_reply_timeout(&op("pid"), FOR_EVER).is_ok_and(|reply| reply.uint64("pid") == Ok(first)) {
+        }
+    });
+    while testing::terminate_service(SERVICE_NAME) != Ok(true) {}
+    let mut last = next(&events);
+    if last == Event::Imminent {
+        last = next(&events);
+    }
+    assert_eq!(last, Event::Interrupted, "requests that go on do not keep it");
+    calls.join().unwrap();
+    assert_ne!(pid(&connection), first);
 }
 
 fn faults() {

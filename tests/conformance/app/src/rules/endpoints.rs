@@ -1,9 +1,12 @@
 //! Anonymous listeners and the ways to them.
 
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, channel};
 
 use conformance_service::{OTHER, SERVICE};
-use xpc_runtime::{Connection, Dictionary, Endpoint, Error, Listener};
+use xpc_runtime::{Connection, Dictionary, Endpoint, Error, Listener, array, dictionary};
 
 use crate::case::{Case, Outcome};
 use crate::client::{FOR_EVER, ask, connect, op, service_pid};
@@ -14,6 +17,7 @@ pub const CASES: &[Case] = &[
     Case::new("8", "a_client_that_its_listener_rejects_is_invalid", rejected),
     Case::new("20", "an_endpoint_leads_to_its_listener", in_one_process),
     Case::new("20", "an_endpoint_may_be_sent_and_sent_on", sent_on),
+    Case::new("20", "an_endpoint_arrives_from_deep_inside_a_message", nested),
     Case::new("20", "an_endpoint_that_comes_back_is_the_same", comes_back),
 ];
 
@@ -108,5 +112,26 @@ fn comes_back() -> Outcome {
     let reply = ask(&connection, &op("echo").with("endpoint", listener.endpoint()))?;
     assert_eq!(reply.endpoint("endpoint")?, &listener.endpoint());
     assert_ne!(reply.endpoint("endpoint")?, &another.endpoint());
+    Ok(())
+}
+
+fn nested() -> Outcome {
+    let (connection, _events) = connect(SERVICE);
+    let listener = listen();
+    let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+    let inner = dictionary! { "endpoint" => listener.endpoint(), "to" => array![(), OwnedFd::from(writer)] };
+    let message = op("echo").with("list", array![1_i64, array![dictionary! { "inner" => inner }]]);
+    let reply = ask(&connection, &message)?;
+    drop(message);
+    let inner = reply.array("list")?.array(1)?.dictionary(0)?.dictionary("inner")?;
+    assert_eq!(*inner.endpoint("endpoint")?, listener.endpoint());
+    let (reached, _invalid) = reach(inner.endpoint("endpoint")?);
+    assert_eq!(ask(&reached, &Dictionary::new())?.uint64("pid")?, std::process::id().into());
+    let mut to = File::from(inner.array("to")?.fd(1)?.try_clone_to_owned().expect("it can be duplicated"));
+    to.write_all(b"deep").expect("it is open for writing");
+    drop((to, reply));
+    let mut received = String::new();
+    File::from(OwnedFd::from(reader)).read_to_string(&mut received).expect("all that write have closed it");
+    assert_eq!(received, "deep");
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! The tests, one room a family of rules.
 
 mod activities;
+mod agents;
 mod ending;
 mod endpoints;
 mod flow;
 mod launching;
 mod lifetime;
 mod order;
+mod replies;
 mod requirements;
 mod sandbox;
 mod sessions;
@@ -54,6 +56,7 @@ pub const RULES: &[(&str, &str)] = &[
         "a peer that does not meet the requirement is not heard; a reply of its is an error, and a session with it ends",
     ),
     ("20", "an endpoint, which only an anonymous listener has, leads there from any process that it was sent to"),
+    ("21", "an agent listens under its name and calls `dispatch_main`; `xpc_main` is for services in bundles"),
     ("22", "a sandbox applies with the entitlement `com.apple.security.app-sandbox`, and not without it"),
     ("23", "what a service prints, and its panics, can be seen"),
     ("a", "values of every type arrive as they were sent"),
@@ -63,16 +66,24 @@ pub const RULES: &[(&str, &str)] = &[
     ("e", "a dropped connection ends when what was sent has left"),
     ("f", "a budget bounds what waits to be sent: past it senders are refused, or wait for room"),
     ("g", "a connection may carry a context"),
-    ("h", "connections may share a queue: of all their handlers one runs at a time"),
+    ("h", "connections may share a queue: of all their handlers one runs at a time, those of replies too"),
     ("i", "an error says whether the same may be tried again, and a connection why it is over"),
     ("j", "background work runs at its time, once or again and again, goes on past its handler, and pauses"),
+    (
+        "k",
+        "an agent is reached by a name that it serves, as a service is; one that dies interrupts, and is reached when it is back",
+    ),
 ];
+
+pub use agents::run as run_agent;
 
 /// All tests.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
     [
         launching::CASES,
         order::CASES,
+        agents::CASES,
+        replies::CASES,
         requirements::CASES,
         ending::CASES,
         endpoints::CASES,
