@@ -10,11 +10,12 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::machine::Machine;
+use super::seen::{Hashes, Seen};
 use super::settings::{Sealed, settings};
 use super::third_party::sealed_identity;
 use super::walk::Node;
 use super::{Identity, PlannedSignature, Progress, SignError, SignPlan, seal, timestamp, write};
-use crate::beneath::Root;
+use crate::beneath::{Root, Stamp};
 use crate::macho::{CdHash, HashKind, MachError, MachFile, Slice};
 
 /// A bundle whose signatures are all made. Nobody has read them back yet.
@@ -25,6 +26,9 @@ pub struct SignedBundle {
     pub path: Utf8PathBuf,
     /// What was signed, in the order of the plan.
     pub code: Vec<SignedCode>,
+    /// What was read for it, and is as it was.
+    #[serde(skip)]
+    pub seen: Seen,
 }
 
 /// One signature that was made.
@@ -55,15 +59,16 @@ pub fn execute(
         plan.signatures.iter().map(|signature| (signature.executable.as_path(), signature)).collect();
     let (identity, timestamp) = (&plan.identity, plan.timestamp.as_deref());
     let run = Run { root: &opened, identity, timestamp, planned, steps: Mutex::new(Steps { begun: 0, progress }) };
-    let mut signed = Signed::new();
+    let (mut signed, mut seen) = (Signed::new(), Seen::default());
     let mut code: Vec<Vec<SignedCode>> = vec![Vec::new(); plan.nodes.len()];
-    let work = |signed: &mut Signed, code: &mut Vec<Vec<SignedCode>>| {
+    let work = |signed: &mut Signed, seen: &mut Seen, code: &mut Vec<Vec<SignedCode>>| {
         for level in levels(&plan.nodes) {
             // Every one of a level ends, whichever fails: the error is that of the first in the order of the plan.
             let done: Vec<_> = level.par_iter().map(|(_, node)| run.bundle(node, signed)).collect();
             for ((index, _), done) in level.iter().zip(done) {
                 let done = done?;
                 signed.extend(done.signed);
+                seen.extend(done.seen);
                 if let Some(place) = code.get_mut(*index) {
                     *place = done.code;
                 }
@@ -72,10 +77,10 @@ pub fn execute(
         Ok::<(), SignError>(())
     };
     match run.waiters()? {
-        Some(pool) => pool.install(|| work(&mut signed, &mut code))?,
-        None => work(&mut signed, &mut code)?,
+        Some(pool) => pool.install(|| work(&mut signed, &mut seen, &mut code))?,
+        None => work(&mut signed, &mut seen, &mut code)?,
     }
-    Ok(SignedBundle { path: root.to_owned(), code: code.into_iter().flatten().collect() })
+    Ok(SignedBundle { path: root.to_owned(), code: code.into_iter().flatten().collect(), seen })
 }
 
 /// What seals say about the code that is signed already, by the path of its executable.
@@ -108,6 +113,7 @@ struct Steps<'a> {
 struct Done {
     signed: Signed,
     code: Vec<SignedCode>,
+    seen: Vec<(Stamp, Hashes)>,
 }
 
 /// How many time stamps are asked for at a time: a server's answer is waited for, not computed.
@@ -139,7 +145,7 @@ impl Run<'_> {
         for stale in &node.stale {
             write::remove(self.root, stale)?;
         }
-        let resources =
+        let seal::Written { bytes: resources, seen } =
             seal::seal(self.root, node, |executable| done.signed.get(executable).or_else(|| before.get(executable)))?;
         let folder = node.content.join("_CodeSignature");
         write::folder(self.root, &folder)?;
@@ -148,6 +154,7 @@ impl Run<'_> {
         let (code, info) = self.code(&node.executable, &node.machine, Some(sealed))?;
         done.code.push(code);
         done.signed.insert(node.executable.clone(), info);
+        done.seen = seen;
         Ok(done)
     }
 

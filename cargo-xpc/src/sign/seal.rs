@@ -7,16 +7,23 @@ use rayon::prelude::*;
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
 
-use super::SignError;
 use super::walk::{Entry, EntryKind, Node, Required};
-use crate::beneath::Root;
+use super::{SignError, seen};
+use crate::beneath::{Root, Stamp};
+
+/// A seal.
+pub(super) struct Written {
+    pub bytes: Vec<u8>,
+    /// What was read for it.
+    pub seen: Vec<(Stamp, seen::Hashes)>,
+}
 
 /// The seal of a bundle, given the signatures that its nested code has got by now, by the path of the executable.
 pub(super) fn seal<'a>(
     root: &Root,
     node: &Node,
     signed: impl Fn(&Utf8Path) -> Option<&'a SignedMachOInfo>,
-) -> Result<Vec<u8>, SignError> {
+) -> Result<Written, SignError> {
     let failed = |source| SignError::signer(&node.path, source);
     let mut seal = node.rules.blank_seal();
     let second_flavor = if node.machine.needs_sha1 { FilesFlavor::Rules2WithSha1 } else { FilesFlavor::Rules2 };
@@ -46,13 +53,16 @@ pub(super) fn seal<'a>(
     }
     let mut bytes = Vec::new();
     seal.to_writer_xml(&mut bytes).map_err(failed)?;
-    Ok(bytes)
+    let seen = hashes.into_iter().flatten().filter_map(|hashes| Some((hashes.stamp?, (hashes.sha1, hashes.sha256))));
+    Ok(Written { bytes, seen: seen.collect() })
 }
 
 /// Both hashes of a file, made while it is read once.
 struct Hashes {
-    sha1: Vec<u8>,
-    sha256: Vec<u8>,
+    sha1: [u8; 20],
+    sha256: [u8; 32],
+    /// Of a file that can be told from what it may become.
+    stamp: Option<Stamp>,
 }
 
 impl Hashes {
@@ -67,19 +77,20 @@ impl Hashes {
     fn of(root: &Root, path: &Utf8Path) -> Result<Self, SignError> {
         let (mut sha1, mut sha256) = (Sha1::new(), Sha256::new());
         // In turns as small as a block: neither hash waits for the other, and a processor can do both at once.
-        root.file(path)?.pieces(|piece| {
+        let (file, stamp) = seen::open(root, path)?;
+        file.pieces(|piece| {
             for block in piece.chunks(64) {
                 sha1.update(block);
                 sha256.update(block);
             }
         })?;
-        Ok(Self { sha1: sha1.finalize().to_vec(), sha256: sha256.finalize().to_vec() })
+        Ok(Self { sha1: sha1.finalize().into(), sha256: sha256.finalize().into(), stamp })
     }
 
     fn digests(&self) -> MultiDigest {
         MultiDigest {
-            sha1: CodeDigest { data: self.sha1.clone().into() },
-            sha256: CodeDigest { data: self.sha256.clone().into() },
+            sha1: CodeDigest { data: self.sha1.to_vec().into() },
+            sha256: CodeDigest { data: self.sha256.to_vec().into() },
         }
     }
 }

@@ -12,12 +12,13 @@ use rustix::fs::FileType;
 use super::VerifyError;
 use super::code::{Identities, short};
 use super::file::{Done, FileJob, Job, compare};
+use super::hashes::Known;
 use super::report::{Report, What};
 use super::requirement::{Requirement, Truth};
 use super::rules::{KnownRules, may_be_omitted};
 use super::seal::{Entry, Seal};
 use crate::anatomy::{Anatomy, Versions, is_allowed_target};
-use crate::beneath::Root;
+use crate::beneath::{Root, Stamp};
 
 /// No app nests its bundles this deep.
 pub(super) const MAX_DEPTH: usize = 32;
@@ -36,8 +37,9 @@ const SIGNATURE_FILES: [&str; 7] = [
 ];
 
 /// The walk, and what it leaves to be done.
-pub(super) struct Verifier {
+pub(super) struct Verifier<'a> {
     root: Root,
+    known: Option<&'a dyn Known>,
     rules: KnownRules,
     steps: Vec<Step>,
     jobs: Vec<Job>,
@@ -68,9 +70,9 @@ struct Open {
     depth: usize,
 }
 
-impl Verifier {
-    pub(super) fn new(root: Root) -> Self {
-        Self { root, rules: KnownRules::default(), steps: Vec::new(), jobs: Vec::new() }
+impl<'a> Verifier<'a> {
+    pub(super) fn new(root: Root, known: Option<&'a dyn Known>) -> Self {
+        Self { root, known, rules: KnownRules::default(), steps: Vec::new(), jobs: Vec::new() }
     }
 
     /// Does what the walk left to be done, and judges the code of the bundle asked about under `requirement`.
@@ -182,6 +184,8 @@ impl Verifier {
         if folder.components().count() > MAX_FOLDERS {
             return Err(VerifyError::TooManyFolders(folder.components().take(4).collect()));
         }
+        // Where files may be known, their folder is opened once for all of them.
+        let known = self.known.map(|known| Ok::<_, VerifyError>((known, self.root.folder(folder)?))).transpose()?;
         for (file_name, kind) in self.list(folder)? {
             let path = folder.join(&file_name);
             let name = path.strip_prefix(&open.content).unwrap_or(&path).to_string();
@@ -217,7 +221,9 @@ impl Verifier {
                 }
                 let old = open.seal.files.get(&name).map(|old| old.sha1.clone());
                 let entry = entry.cloned();
-                self.later(Job::File(FileJob { path, entry, old, nested, omit, settled }));
+                let known = known.as_ref().filter(|_| !nested || omit);
+                let known = known.and_then(|(known, folder)| known.hashes(&Stamp::find(folder, &file_name)?));
+                self.later(Job::File(FileJob { path, entry, old, known, nested, omit, settled }));
             } else {
                 self.find(&path, What::KindChanged, "a file, a folder or a symlink", "something else");
             }

@@ -24,6 +24,7 @@ mod peers;
 mod profile;
 mod refusals;
 mod requests;
+mod seen;
 mod stamping;
 #[cfg(target_os = "linux")]
 mod system;
