@@ -98,6 +98,16 @@ struct Open {
     depth: usize,
 }
 
+/// What becomes of a bundle in a place for code.
+enum Nested {
+    Kept(KeptCode),
+    /// By the signature of this executable.
+    Signed(Utf8PathBuf),
+}
+
+/// What was walked beside other bundles.
+type Apart = Result<(Vec<Node>, Nested), SignError>;
+
 impl Open {
     /// What is kept is not walked; it is sealed by the signature of the executable.
     fn keep(&mut self, kept: KeptCode) -> Utf8PathBuf {
@@ -206,6 +216,7 @@ impl Walk<'_> {
         // Each file is opened for this, and none waits for another.
         let sniff = |(name, kind): &(String, FileType)| kind.is_file().then(|| self.content_of(&folder.join(name)));
         let contents: Vec<_> = list.par_iter().map(sniff).collect();
+        let mut apart = self.nested_apart(open, folder, &list).into_iter();
         for ((file_name, kind), content) in list.into_iter().zip(contents) {
             let path = folder.join(&file_name);
             let name = open.name_of(&path);
@@ -220,9 +231,17 @@ impl Walk<'_> {
                 }
             } else if kind.is_dir() {
                 if rule.nested && file_name.contains('.') {
-                    let executable = match third_party::keep_bundle(self.request, self.root, &path)? {
-                        Some(kept) => open.keep(kept),
-                        None => self.nested(&path, open.depth + 1)?,
+                    let walked = match apart.next() {
+                        Some(part) => {
+                            let (nodes, walked) = part?;
+                            self.nodes.extend(nodes);
+                            walked
+                        }
+                        None => self.nested_or_kept(&path, open.depth + 1)?,
+                    };
+                    let executable = match walked {
+                        Nested::Kept(kept) => open.keep(kept),
+                        Nested::Signed(executable) => executable,
                     };
                     let kind = EntryKind::Code { executable, optional: rule.optional, first: None };
                     open.entries.push(Entry { name, path, kind });
@@ -300,6 +319,30 @@ impl Walk<'_> {
         let what = if self.root.file(path)?.first().starts_with(b"#!") { "a script" } else { "not Mach-O" };
         let place = place_of(content, path);
         Ok(SignError::NotCode { path: self.shown(path), what: what.to_owned(), place })
+    }
+
+    /// What comes of the bundles in a place for code, in order: in an app they are walked side by side, none of them waits for another.
+    fn nested_apart(&self, open: &Open, folder: &Utf8Path, list: &[(String, FileType)]) -> Vec<Apart> {
+        // Deeper ones stay together.
+        if open.depth > 0 {
+            return Vec::new();
+        }
+        let is_nested = |path: &Utf8Path| *path != open.executable && open.rules.second(&open.name_of(path)).nested;
+        let folders = list.iter().filter(|(name, kind)| kind.is_dir() && name.contains('.'));
+        let paths: Vec<_> = folders.map(|(name, _)| folder.join(name)).filter(|path| is_nested(path)).collect();
+        let walk = |path: &Utf8PathBuf| {
+            let mut part = Walk { root: self.root, request: self.request, name: self.name, nodes: Vec::new() };
+            let walked = part.nested_or_kept(path, open.depth + 1)?;
+            Ok((part.nodes, walked))
+        };
+        paths.par_iter().map(walk).collect()
+    }
+
+    fn nested_or_kept(&mut self, path: &Utf8Path, depth: usize) -> Result<Nested, SignError> {
+        Ok(match third_party::keep_bundle(self.request, self.root, path)? {
+            Some(kept) => Nested::Kept(kept),
+            None => Nested::Signed(self.nested(path, depth)?),
+        })
     }
 
     /// A folder in a place for code, with a dot in its name: a bundle, or a framework around bundles. Gives the executable by whose

@@ -135,19 +135,20 @@ fn run(root: &Utf8Path, requirement: Option<&Requirement>, known: Option<&dyn Kn
         Err(error) => return Err(error.into()),
     };
     let top = Utf8Path::new("");
-    if let Some(versions) = Versions::find(&opened, top)? {
-        let mut verifier = bundle::Verifier::new(opened, known);
+    let shared = bundle::Shared::new(opened, known);
+    if let Some(versions) = Versions::find(&shared.root, top)? {
+        let mut verifier = bundle::Verifier::new(&shared);
         let main = verifier.framework(top, &versions, 0)?;
         return verifier.finish(main, requirement);
     }
-    let anatomy = Anatomy::read(&opened, top)?;
+    let anatomy = Anatomy::read(&shared.root, top)?;
     if let Some(executable) = anatomy.executable()
-        && opened.is_file(&executable)?
-        && let Content::Elf(machine) = opened.file(&executable)?.sniff()
+        && shared.root.is_file(&executable)?
+        && let Content::Elf(machine) = shared.root.file(&executable)?.sniff()
     {
         return Ok(elf(machine));
     }
-    let mut verifier = bundle::Verifier::new(opened, known);
+    let mut verifier = bundle::Verifier::new(&shared);
     let main = verifier.bundle(top, &anatomy, 0)?;
     verifier.finish(main, requirement)
 }
