@@ -7,6 +7,8 @@ mod bundles;
 mod c_programs;
 mod details;
 mod embed;
+#[cfg(target_os = "linux")]
+mod facts;
 mod faults;
 mod golden;
 mod headers;
@@ -15,6 +17,7 @@ mod killed;
 #[cfg(target_os = "linux")]
 mod linking;
 mod mistakes;
+mod oslog;
 mod packages;
 mod rustflags;
 mod sandbox;

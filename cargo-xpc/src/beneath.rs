@@ -206,6 +206,19 @@ impl Root {
         }
     }
 
+    /// The stamp of what stands at `relative`; `None` where that is nothing. One look, without a way made of folders: what stands behind a
+    /// symlink is another file, and has another stamp.
+    ///
+    /// # Errors
+    /// Where it may not be looked at.
+    pub fn stamp(&self, relative: &Utf8Path) -> io::Result<Option<Stamp>> {
+        match rustix::fs::statat(&self.folder, relative.as_std_path(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(Stamp::of(&stat))),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            Err(error) => Err(named(&self.shown(relative), error)),
+        }
+    }
+
     /// Whether a folder, and no symlink to one, stands at `relative`.
     ///
     /// # Errors

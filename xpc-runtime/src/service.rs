@@ -7,6 +7,12 @@ use crate::connection::{Accepted, Inactive};
 /// and activates it; a connection that it drops is rejected. The process ends when the system ends it; this function
 /// never returns. A panic in `accept` ends the process.
 ///
+/// On Apple platforms it has to be called on the main thread, which then is the run loop's or libdispatch's, as
+/// `RunLoopType` of the service's Info.plist says (`run-loop-type` in `[package.metadata.xpc.service.…]`): with
+/// `NSRunLoop` Foundation is loaded first, and `xpc_main` runs the main thread's run loop. Handlers run on other threads
+/// all the same, in an autorelease pool each, unless a [`target_queue`](Inactive::target_queue) is set. On Linux there is
+/// no such run loop, and the key means nothing.
+///
 /// A service that is started by hand rather than by its app prints `An XPC Service cannot be run directly.` and aborts
 /// (SIGABRT).
 ///
@@ -19,7 +25,7 @@ pub fn xpc_main(mut accept: impl FnMut(Inactive<Accepted>) + Send + 'static) -> 
 /// activated its [listener](crate::Listener::mach_service). It never returns.
 ///
 /// # Panics
-/// On any other thread than the main one; on Apple platforms that aborts.
+/// On any other thread than the main one.
 #[doc(alias = "dispatch_main(3)")]
 pub fn dispatch_main() -> ! {
     backend::dispatch_main()

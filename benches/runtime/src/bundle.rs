@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 /// The last parts of the services' names; one program is all of them.
-const SERVICES: [&str; 4] = ["echo", "sink", "map", "count"];
+const SERVICES: [&str; 5] = ["echo", "queued", "sink", "map", "count"];
 
 /// Makes the bundle in `folder`; returns the app's program.
 pub fn make(folder: &Path, app: &Path, service: &Path) -> Result<PathBuf> {

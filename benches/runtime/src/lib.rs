@@ -31,6 +31,8 @@ pub enum Case {
     SharedMemory,
     /// From nothing to the first reply.
     Launch,
+    /// What connections take that do nothing; said in words.
+    Memory,
 }
 
 impl Case {
@@ -42,6 +44,7 @@ impl Case {
             Self::Bulk => vec!["bulk".into()],
             Self::SharedMemory => vec!["shared-memory".into()],
             Self::Launch => vec!["launch".into()],
+            Self::Memory => vec!["memory".into()],
         }
     }
 
@@ -54,6 +57,7 @@ impl Case {
             ["bulk"] => Self::Bulk,
             ["shared-memory"] => Self::SharedMemory,
             ["launch"] => Self::Launch,
+            ["memory"] => Self::Memory,
             other => bail!("unknown case {other:?}"),
         })
     }

@@ -28,7 +28,7 @@ pub(super) fn sign_and_read_back(plan: &BundlePlan, bundle: &Utf8Path, ui: &Ui) 
         }
         ask(&mut request, scope, part, CodeFlags::default())?;
     }
-    let signatures = sign::plan(bundle, &request)?;
+    let signatures = sign::prepare(bundle, &request)?;
     warn_of_removed(&signatures, ui);
     tell_kept(&signatures, ui);
     execute(&signatures, bundle, ui)?;
@@ -154,7 +154,7 @@ pub(super) fn sign_embedded(
         ask(&mut request, scope, part, if hardened { CodeFlags::RUNTIME } else { CodeFlags::default() })?;
     }
     sign::embed_profiles(bundle, &request)?;
-    let plan = sign::plan(bundle, &request)?;
+    let plan = sign::prepare(bundle, &request)?;
     warn_of_removed(&plan, ui);
     tell_kept(&plan, ui);
     execute(&plan, bundle, ui)?;

@@ -1,21 +1,23 @@
 //! Making the signatures of a plan.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 
 use apple_codesign::{AppleCodesignError, SignedMachOInfo, UniversalBinaryBuilder};
 use camino::{Utf8Path, Utf8PathBuf};
 use rayon::prelude::*;
+use rustix::fs::Mode;
 use serde::Serialize;
 
+use super::files::SealedFiles;
 use super::machine::Machine;
-use super::seen::{Hashes, Seen};
+use super::seen::Seen;
 use super::settings::{Sealed, settings};
 use super::third_party::sealed_identity;
 use super::walk::Node;
 use super::{Identity, PlannedSignature, Progress, SignError, SignPlan, seal, timestamp, write};
-use crate::beneath::{Root, Stamp};
+use crate::beneath::Root;
 use crate::macho::{CdHash, HashKind, MachError, MachFile, Slice};
 
 /// A bundle whose signatures are all made. Nobody has read them back yet.
@@ -55,20 +57,29 @@ pub fn execute(
     progress: &mut (dyn FnMut(&Progress) + Send),
 ) -> Result<SignedBundle, SignError> {
     let opened = crate::anatomy::open(root)?;
+    let files = SealedFiles::new(&opened, &plan.remembered);
+    let sealed = plan.nodes.iter().flat_map(|node| node.entries.iter().map(|entry| entry.path.as_path())).collect();
     let planned: BTreeMap<&Utf8Path, &PlannedSignature> =
         plan.signatures.iter().map(|signature| (signature.executable.as_path(), signature)).collect();
     let (identity, timestamp) = (&plan.identity, plan.timestamp.as_deref());
-    let run = Run { root: &opened, identity, timestamp, planned, steps: Mutex::new(Steps { begun: 0, progress }) };
-    let (mut signed, mut seen) = (Signed::new(), Seen::default());
+    let run = Run {
+        root: &opened,
+        files,
+        sealed,
+        identity,
+        timestamp,
+        planned,
+        steps: Mutex::new(Steps { begun: 0, progress }),
+    };
+    let mut signed = Signed::new();
     let mut code: Vec<Vec<SignedCode>> = vec![Vec::new(); plan.nodes.len()];
-    let work = |signed: &mut Signed, seen: &mut Seen, code: &mut Vec<Vec<SignedCode>>| {
+    let work = |signed: &mut Signed, code: &mut Vec<Vec<SignedCode>>| {
         for level in levels(&plan.nodes) {
             // Every one of a level ends, whichever fails: the error is that of the first in the order of the plan.
             let done: Vec<_> = level.par_iter().map(|(_, node)| run.bundle(node, signed)).collect();
             for ((index, _), done) in level.iter().zip(done) {
                 let done = done?;
                 signed.extend(done.signed);
-                seen.extend(done.seen);
                 if let Some(place) = code.get_mut(*index) {
                     *place = done.code;
                 }
@@ -77,10 +88,10 @@ pub fn execute(
         Ok::<(), SignError>(())
     };
     match run.waiters()? {
-        Some(pool) => pool.install(|| work(&mut signed, &mut seen, &mut code))?,
-        None => work(&mut signed, &mut seen, &mut code)?,
+        Some(pool) => pool.install(|| work(&mut signed, &mut code))?,
+        None => work(&mut signed, &mut code)?,
     }
-    Ok(SignedBundle { path: root.to_owned(), code: code.into_iter().flatten().collect(), seen })
+    Ok(SignedBundle { path: root.to_owned(), code: code.into_iter().flatten().collect(), seen: plan.remembered.seen() })
 }
 
 /// What seals say about the code that is signed already, by the path of its executable.
@@ -97,6 +108,9 @@ fn levels(nodes: &[Node]) -> Vec<Vec<(usize, &Node)>> {
 
 struct Run<'a> {
     root: &'a Root,
+    files: SealedFiles<'a>,
+    /// What the seals name.
+    sealed: HashSet<&'a Utf8Path>,
     identity: &'a Identity,
     timestamp: Option<&'a str>,
     planned: BTreeMap<&'a Utf8Path, &'a PlannedSignature>,
@@ -113,7 +127,6 @@ struct Steps<'a> {
 struct Done {
     signed: Signed,
     code: Vec<SignedCode>,
-    seen: Vec<(Stamp, Hashes)>,
 }
 
 /// How many time stamps are asked for at a time: a server's answer is waited for, not computed.
@@ -138,24 +151,32 @@ impl Run<'_> {
             done.signed.insert(loose.path.clone(), info);
         }
         for kept in &node.kept {
-            let data = self.root.read(&kept.executable)?;
+            let (data, _) = self.files.bytes(&kept.executable)?;
             let cannot = |why| SignError::CannotKeep { path: kept.path.clone(), policy: kept.policy, why };
             done.signed.insert(kept.executable.clone(), sealed_identity(&data).map_err(cannot)?);
         }
         for stale in &node.stale {
             write::remove(self.root, stale)?;
         }
-        let seal::Written { bytes: resources, seen } =
-            seal::seal(self.root, node, |executable| done.signed.get(executable).or_else(|| before.get(executable)))?;
+        let resources =
+            seal::seal(&self.files, node, |executable| done.signed.get(executable).or_else(|| before.get(executable)))?;
         let folder = node.content.join("_CodeSignature");
         write::folder(self.root, &folder)?;
-        write::replace(self.root, &folder.join("CodeResources"), &resources, None)?;
+        self.write(&folder.join("CodeResources"), &resources, None)?;
         let sealed = Sealed { info: &node.info_bytes, resources: &resources };
         let (code, info) = self.code(&node.executable, &node.machine, Some(sealed))?;
         done.code.push(code);
         done.signed.insert(node.executable.clone(), info);
-        done.seen = seen;
         Ok(done)
+    }
+
+    /// Makes a file anew; what a seal around it will say of it is known then.
+    fn write(&self, path: &Utf8Path, bytes: &[u8], mode: Option<Mode>) -> Result<(), SignError> {
+        write::replace(self.root, path, bytes, mode)?;
+        if self.sealed.contains(path) {
+            self.files.wrote(path, bytes);
+        }
+        Ok(())
     }
 
     /// Says which signature begins.
@@ -176,9 +197,7 @@ impl Run<'_> {
         let failed = |source| SignError::signer(path, source);
         let planned = self.planned.get(path).ok_or_else(|| failed(AppleCodesignError::NoIdentifier))?;
         self.step(&planned.path);
-        let file = self.root.file(path)?;
-        let mode = file.mode();
-        let data = file.read()?;
+        let (data, mode) = self.files.bytes(path)?;
         // Checked once more: between plan and now the file may have become another.
         let current =
             MachFile::parse(&data).map_err(|problem| MachError::Format { path: self.root.shown(path), problem })?;
@@ -195,7 +214,7 @@ impl Run<'_> {
             // The library's own words lose where a `*` stood.
             info.designated_code_requirement = Some(given.clone());
         }
-        write::replace(self.root, path, &signed, Some(mode))?;
+        self.write(path, &signed, Some(mode))?;
         let mut cdhash = [0; 20];
         cdhash.copy_from_slice(&HashKind::Sha256.digest(&info.code_directory_blob)[..20]);
         let code =

@@ -23,9 +23,11 @@ impl Seen {
     pub fn hashes(&self, stamp: &Stamp) -> Option<&Hashes> {
         self.0.get(stamp)
     }
+}
 
-    pub(super) fn extend(&mut self, seen: impl IntoIterator<Item = (Stamp, Hashes)>) {
-        self.0.extend(seen);
+impl FromIterator<(Stamp, Hashes)> for Seen {
+    fn from_iter<I: IntoIterator<Item = (Stamp, Hashes)>>(seen: I) -> Self {
+        Self(seen.into_iter().collect())
     }
 }
 
@@ -35,24 +37,21 @@ const TICK: Duration = Duration::from_millis(2);
 /// How often a large file's turn is put off.
 const TICKS: usize = 10;
 
-/// Opens a file for its hashes. With the stamp, where it will tell whether the file is still the same.
+/// Opens a file for its hashes, and says whether its stamp will tell that it is still the same.
 ///
-/// It does not where the file changed (or got its second name) within the current tick of the clock: a change to come could get the
+/// It will not where the file changed (or got its second name) within the current tick of the clock: a change to come could get the
 /// same stamp. So the time is taken before anything is read.
-pub(super) fn open(root: &Root, path: &Utf8Path) -> io::Result<(Opened, Option<Stamp>)> {
+pub(super) fn open(root: &Root, path: &Utf8Path) -> io::Result<(Opened, bool)> {
     let mut ticks = TICKS;
     loop {
         let moment = Moment::now();
         let file = root.file(path)?;
         if !file.is_shared() || file.sniff() == Content::MachO {
-            return Ok((file, None));
+            return Ok((file, false));
         }
-        if file.stamp().is_before(moment) {
-            let stamp = file.stamp();
-            return Ok((file, Some(stamp)));
-        }
-        if file.size() < LARGE || ticks == 0 {
-            return Ok((file, None));
+        let tells = file.stamp().is_before(moment);
+        if tells || file.size() < LARGE || ticks == 0 {
+            return Ok((file, tells));
         }
         ticks -= 1;
         std::thread::sleep(TICK);

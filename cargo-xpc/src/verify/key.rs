@@ -1,9 +1,10 @@
 //! Signatures by public keys.
 
 use der::asn1::ObjectIdentifier;
+use der::{Any, Reader as _, SliceReader, Tag, TagMode, TagNumber, Tagged as _};
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use rsa::pkcs1::der::Decode as _;
-use rsa::{BigUint, Pkcs1v15Sign, RsaPublicKey};
+use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPublicKey};
 use sha1::{Digest as _, Sha1};
 use sha2::{Sha256, Sha384, Sha512};
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
@@ -42,14 +43,23 @@ const WITH_HASH: [(ObjectIdentifier, Hash); 8] = [
     (ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.4"), Hash::Sha512),
 ];
 
+/// RSASSA-PSS (RFC 4055), of a signature, and of a key that makes no other.
+const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+const MGF1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.8");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const ELLIPTIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
+/// Nothing but what an algorithm's name says: its parameters are absent, or NULL.
+fn is_plain(algorithm: &AlgorithmIdentifierOwned) -> bool {
+    algorithm.parameters.as_ref().is_none_or(|it| it.tag() == Tag::Null && it.value().is_empty())
+}
+
 impl Hash {
     pub(super) fn of(algorithm: &AlgorithmIdentifierOwned) -> Option<Self> {
         match algorithm.oid {
+            _ if !is_plain(algorithm) => None,
             SHA1 => Some(Self::Sha1),
             SHA256 => Some(Self::Sha256),
             SHA384 => Some(Self::Sha384),
@@ -78,6 +88,78 @@ fn rsa_key(bytes: &[u8]) -> Option<RsaPublicKey> {
     RsaPublicKey::new_with_max_size(number(key.modulus), number(key.public_exponent), MAX_RSA).ok()
 }
 
+/// The parameters of RSASSA-PSS.
+#[derive(Debug, PartialEq, Eq)]
+struct PssParameters {
+    hash: Hash,
+    /// Bytes.
+    salt: usize,
+}
+
+impl PssParameters {
+    /// What is not said has a default; `None` for what is not sound, or for a mask that is made with another hash than the message's.
+    fn read(parameters: &Any) -> Option<Self> {
+        const SALT: u32 = 20;
+        const TRAILER: u8 = 1;
+        if parameters.tag() != Tag::Sequence {
+            return None;
+        }
+        let mut reader = SliceReader::new(parameters.value()).ok()?;
+        let explicit = TagMode::Explicit;
+        let hash: Option<AlgorithmIdentifierOwned> = reader.context_specific(TagNumber::N0, explicit).ok()?;
+        let mask: Option<AlgorithmIdentifierOwned> = reader.context_specific(TagNumber::N1, explicit).ok()?;
+        let salt: Option<u32> = reader.context_specific(TagNumber::N2, explicit).ok()?;
+        let trailer: Option<u8> = reader.context_specific(TagNumber::N3, explicit).ok()?;
+        if !reader.is_finished() || trailer.unwrap_or(TRAILER) != TRAILER {
+            return None;
+        }
+        let mask = match mask {
+            None => Hash::Sha1,
+            Some(mask) if mask.oid == MGF1 => Hash::of(&mask.parameters?.decode_as().ok()?)?,
+            Some(_) => return None,
+        };
+        let hash = hash.as_ref().map_or(Some(Hash::Sha1), Hash::of)?;
+        let salt = usize::try_from(salt.unwrap_or(SALT)).ok()?;
+        (mask == hash && salt < MAX_RSA / 8).then_some(Self { hash, salt })
+    }
+
+    fn scheme(&self) -> Pss {
+        match self.hash {
+            Hash::Sha1 => Pss::new_with_salt::<Sha1>(self.salt),
+            Hash::Sha256 => Pss::new_with_salt::<Sha256>(self.salt),
+            Hash::Sha384 => Pss::new_with_salt::<Sha384>(self.salt),
+            Hash::Sha512 => Pss::new_with_salt::<Sha512>(self.salt),
+        }
+    }
+}
+
+/// As [`verify`], of RSASSA-PSS.
+fn verify_pss(
+    key: &SubjectPublicKeyInfoOwned,
+    algorithm: &AlgorithmIdentifierOwned,
+    hash: Option<Hash>,
+    message: &[u8],
+    signature: &[u8],
+) -> Held {
+    let Some(parameters) = algorithm.parameters.as_ref().and_then(PssParameters::read) else {
+        return Held::Unknown("parameters of RSASSA-PSS".to_owned());
+    };
+    // A key may be bound to a hash, and to a salt that is not shorter.
+    let allowed = match (key.algorithm.oid, &key.algorithm.parameters) {
+        (RSA, _) => is_plain(&key.algorithm),
+        (RSA_PSS, None) => true,
+        (RSA_PSS, Some(bound)) => PssParameters::read(bound)
+            .is_some_and(|bound| bound.hash == parameters.hash && bound.salt <= parameters.salt),
+        _ => false,
+    };
+    // In CMS the message names its hash a second time (RFC 4056).
+    let named = hash.is_none_or(|hash| hash == parameters.hash);
+    let key = key.subject_public_key.as_bytes().and_then(rsa_key);
+    let digest = parameters.hash.digest(message);
+    let holds = key.is_some_and(|key| key.verify(parameters.scheme(), &digest, signature).is_ok());
+    if allowed && named && holds { Held::Holds } else { Held::Broken }
+}
+
 /// Whether `signature` is over `message` and by `key`. `hash` is for algorithms that do not name one, as CMS allows.
 pub(super) fn verify(
     key: &SubjectPublicKeyInfoOwned,
@@ -86,7 +168,13 @@ pub(super) fn verify(
     message: &[u8],
     signature: &[u8],
 ) -> Held {
+    if algorithm.oid == RSA_PSS {
+        return verify_pss(key, algorithm, hash, message, signature);
+    }
     let unknown = |oid: ObjectIdentifier| Held::Unknown(format!("algorithm {oid}"));
+    if !is_plain(algorithm) {
+        return Held::Unknown(format!("parameters of algorithm {}", algorithm.oid));
+    }
     let bare = [RSA, ELLIPTIC].contains(&algorithm.oid);
     let named = WITH_HASH.iter().find(|(oid, _)| *oid == algorithm.oid).map(|(_, hash)| *hash);
     let Some(hash) = named.or(hash.filter(|_| bare)) else { return unknown(algorithm.oid) };
@@ -119,4 +207,75 @@ pub(super) fn verify(
         other => return unknown(other),
     };
     if holds { Held::Holds } else { Held::Broken }
+}
+
+#[cfg(test)]
+mod tests {
+    use der::asn1::BitString;
+    use rsa::RsaPrivateKey;
+    use rsa::pkcs1::EncodeRsaPublicKey as _;
+    use rsa::rand_core::OsRng;
+
+    use super::*;
+
+    /// `SEQUENCE { [0] hash, [1] mask of the same hash, [2] salt }`.
+    fn parameters(hash: ObjectIdentifier, salt: u8) -> Any {
+        let within = |tag: u8, content: Vec<u8>| [vec![tag, content.len() as u8], content].concat();
+        let oid = |oid: ObjectIdentifier| within(6, oid.as_bytes().to_vec());
+        let hash = within(0x30, oid(hash));
+        let mask = within(0x30, [oid(MGF1), hash.clone()].concat());
+        let fields = [within(0xa0, hash), within(0xa1, mask), within(0xa2, vec![2, 1, salt])].concat();
+        Any::new(Tag::Sequence, fields).unwrap()
+    }
+
+    #[test]
+    fn parameters_have_defaults_and_limits() {
+        let read = |bytes: &[u8]| PssParameters::read(&Any::new(Tag::Sequence, bytes).unwrap());
+        assert_eq!(read(&[]), Some(PssParameters { hash: Hash::Sha1, salt: 20 }));
+        assert_eq!(read(&[0xa2, 3, 2, 1, 7]), Some(PssParameters { hash: Hash::Sha1, salt: 7 }));
+        assert_eq!(read(&[0xa3, 3, 2, 1, 1]), Some(PssParameters { hash: Hash::Sha1, salt: 20 }));
+        // Another trailer, a salt longer than any key, a negative one, and something more.
+        let long = [0xa2, 6, 2, 4, 0x7f, 0xff, 0xff, 0xff];
+        for wrong in [&[0xa3, 3, 2, 1, 2][..], &long, &[0xa2, 3, 2, 1, 0x80], &[5, 0]] {
+            assert_eq!(read(wrong), None, "{wrong:x?}");
+        }
+        assert_eq!(PssParameters::read(&Any::new(Tag::Null, []).unwrap()), None);
+        let read = PssParameters::read(&parameters(SHA384, 48));
+        assert_eq!(read, Some(PssParameters { hash: Hash::Sha384, salt: 48 }));
+    }
+
+    #[test]
+    fn a_key_is_used_for_what_it_is_for() {
+        let secret = RsaPrivateKey::new(&mut OsRng, 2048).unwrap();
+        let public = secret.to_public_key().to_pkcs1_der().unwrap();
+        let key = |oid, parameters| SubjectPublicKeyInfoOwned {
+            algorithm: AlgorithmIdentifierOwned { oid, parameters },
+            subject_public_key: BitString::from_bytes(public.as_bytes()).unwrap(),
+        };
+        let digest = Sha256::digest(b"message");
+        let signature = secret.sign_with_rng(&mut OsRng, Pss::new_with_salt::<Sha256>(32), &digest).unwrap();
+        let held = |key: &SubjectPublicKeyInfoOwned, salt: u8, hash: Option<Hash>| {
+            let algorithm = AlgorithmIdentifierOwned { oid: RSA_PSS, parameters: Some(parameters(SHA256, salt)) };
+            verify(key, &algorithm, hash, b"message", &signature)
+        };
+        for (oid, bound, expected) in [
+            (RSA, None, Held::Holds),
+            (RSA_PSS, None, Held::Holds),
+            (RSA_PSS, Some(parameters(SHA256, 32)), Held::Holds),
+            (RSA_PSS, Some(parameters(SHA256, 20)), Held::Holds),
+            // The numbers fit, and the key is for something else.
+            (RSA_PSS, Some(parameters(SHA256, 33)), Held::Broken),
+            (RSA_PSS, Some(parameters(SHA384, 32)), Held::Broken),
+            (ELLIPTIC, None, Held::Broken),
+        ] {
+            assert_eq!(held(&key(oid, bound.clone()), 32, Some(Hash::Sha256)), expected, "{oid} {bound:?}");
+        }
+        let key = key(RSA, None);
+        assert_eq!(held(&key, 32, None), Held::Holds);
+        assert_eq!(held(&key, 31, None), Held::Broken);
+        // The message names another hash than the signature.
+        assert_eq!(held(&key, 32, Some(Hash::Sha1)), Held::Broken);
+        let old = AlgorithmIdentifierOwned { oid: RSA_PSS, parameters: None };
+        assert!(matches!(verify(&key, &old, None, b"message", &signature), Held::Unknown(_)));
+    }
 }

@@ -218,6 +218,7 @@ fn flips(name: &str, bytes: &[u8], file: &MachFile, changes: &mut Vec<Change>) {
                 slot::ENTITLEMENTS => "bit in entitlements",
                 slot::ENTITLEMENTS_DER => "bit in entitlements in DER",
                 slot::CMS => "bit in a CMS signature",
+                8..=11 => "bit in a launch constraint",
                 _ => "bit in another blob",
             };
             let range = start + blob.range.start..start + blob.range.end;

@@ -12,10 +12,10 @@ use crate::changes::{Act, Added, Change, all};
 use crate::fixture::{App, info, library, link, program, write};
 
 /// What may pass, and by which rule. A rule that lets nothing pass in a run is one too many.
-type Rule = (&'static str, fn(&Change) -> bool);
+pub type Rule = (&'static str, fn(&Change) -> bool);
 
 /// Of every signature, whoever made it.
-const UNSEALED: [Rule; 10] = [
+pub const UNSEALED: [Rule; 10] = [
     ("modes are in no seal", |it| matches!(it.act, Act::Mode)),
     ("folders are in no seal, only what stands in them; in places for code a dot makes one a bundle", |it| {
         matches!(it.act, Act::Add(Added::Folder)) || is_empty_folder(it)
@@ -129,7 +129,7 @@ fn unnoticed(app: &App, changes: &[Change]) -> Vec<usize> {
 }
 
 /// Tries all, prints the report, and compares what passed with the rules.
-fn report(title: &str, app: &App, changes: &[Change], rules: &[Rule]) {
+pub fn report(title: &str, app: &App, changes: &[Change], rules: &[Rule]) {
     let passed = unnoticed(app, changes);
     let mut classes: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for (index, change) in changes.iter().enumerate() {

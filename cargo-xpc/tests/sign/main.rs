@@ -2,6 +2,7 @@
 
 mod apple;
 mod bombs;
+mod certified;
 mod changes;
 mod command;
 mod demands;
@@ -22,6 +23,7 @@ mod oracle;
 mod outside;
 mod peers;
 mod profile;
+mod pss;
 mod refusals;
 mod requests;
 mod seen;

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_xpc::beneath::{Moment, Root, Stamp};
 use cargo_xpc::bundle::tree;
-use cargo_xpc::sign::{Seen, SignRequest, execute, plan};
+use cargo_xpc::sign::{Seen, SignRequest, execute, prepare};
 use cargo_xpc::verify::{Hashes, Known, verify, verify_knowing};
 use rustix::process::{Pid, Signal, WaitOptions};
 
@@ -57,7 +57,7 @@ fn successor(app: &App) -> (Utf8PathBuf, Seen) {
             std::thread::yield_now();
         }
     }
-    let signed = execute(&plan(&root, &SignRequest::default()).unwrap(), &root, &mut |_| {}).unwrap();
+    let signed = execute(&prepare(&root, &SignRequest::default()).unwrap(), &root, &mut |_| {}).unwrap();
     (root, signed.seen)
 }
 
@@ -80,7 +80,7 @@ fn only_files_of_the_old_bundle_that_are_no_code_are_taken_over() {
     assert_eq!(*reader.answers.lock().unwrap(), 3);
     // Signed in place, each file has one name: nothing is taken over.
     tree::remove(&root).unwrap();
-    let signed = execute(&plan(&app.root, &SignRequest::default()).unwrap(), &app.root, &mut |_| {}).unwrap();
+    let signed = execute(&prepare(&app.root, &SignRequest::default()).unwrap(), &app.root, &mut |_| {}).unwrap();
     let reader = Reader::of(&signed.seen, false);
     assert_eq!(verify_knowing(&app.root, &reader).unwrap().findings, []);
     assert_eq!(*reader.answers.lock().unwrap(), 0);

@@ -18,6 +18,7 @@ mod connection;
 mod convert;
 mod dictionary;
 mod error;
+mod log;
 mod main_loop;
 mod message;
 mod object;

@@ -12,7 +12,7 @@
 //! | `Listener`, names | `mach_service(&str, Option<PeerRequirement>, FnMut(Inactive) + Send + 'static, FnOnce(Arc<str>) + Send + 'static) -> Self`; the last is called once where it cannot begin or was cancelled, never inside another call. `Inactive::mach_service(&str)`: as `service`, for what `Listener::mach_service` serves |
 //! | `dispatch_main` | `fn() -> !`, on the main thread |
 //! | `Inactive`, flow | `set_budget(&mut self, Budget)`; a backend without limits ignores it |
-//! | `Connection`, flow | `send_blocking`, `send_ready -> SendReady`, a `Future<Output = Result<(), _>>`; `send_barrier(FnOnce() + Send)`, which runs in any case; `suspend -> Suspension`, whose drop resumes and which is a clone of the connection; `set_context(Arc<dyn Any + Send + Sync>)`, `context`, dropped with the last clone |
+//! | `Connection`, flow | `send_blocking`, `send_ready -> SendReady`, a `Future<Output = Result<(), _>>`; `send_barrier(FnOnce() + Send)`, which runs in any case; `suspend -> Suspension`, whose drop resumes and which is a clone of the connection; `set_context(Arc<dyn Any + Send + Sync>)`, `context`, dropped with the last clone; `hold_messages(bool)`: what comes from the peer, replies apart, waits for the handler, in order, until it is called again; inside a handler, too |
 //! | `Queue` | `serial(&str) -> Self`, `label`; `Clone` of one reference. `Inactive::set_target_queue(&mut self, &Queue)`: one handler at a time of all connections of a queue, and a blocking request in one, on any of them, is an error. `Connection::send_with_reply_on(&Queue, &Dictionary, FnOnce(Result<Message, _>) + Send + 'static)`: the last is called once, in turn, never inside the call, and under the same rule; the connection is kept until then |
 //! | `after` | `fn(Duration, FnOnce() + Send + 'static) -> Timer`, which is called once unless `Timer` was dropped before; it must not block |
 //! | `Session` | `activate(&str, SessionSettings, Box<dyn FnMut(&Session, SessionEvent) + Send>) -> Result<Self, _>`; `Clone` of one reference, `Send + Sync`; `send`, `send_with_reply -> ReplyFuture`, `send_with_reply_blocking`, `cancel`, `name`. `SessionEvent`: `Message(Message)`, `Cancelled(Arc<str>)` once and last. `SessionSettings`, `Default`: `is_mach_service`, `budget`, `queue: Option<Queue>`, `requirement: Option<PeerRequirement>`. No event and no error of a session's is an interruption, but for a request that was dropped |
@@ -22,6 +22,7 @@
 //! | `run_service` | `fn(impl FnMut(Inactive) + Send + 'static) -> !`; not launched by the system: the message and SIGABRT of `xpc_main` |
 //! | `Transaction` | `begin() -> Self`; its drop ends it |
 //! | `activity` | `register(&str, &Criteria, Box<dyn FnMut(Activity) + Send>)`, `check_in(&str, Box<dyn FnOnce(Option<Criteria>) -> Option<Criteria> + Send>, …)`, `unregister(&str)`, `state(&Activity)`. `Activity`: `Send`; `should_defer`, `defer(self)`; its drop ends the run |
+//! | `log` | `write(Level, category, text)`, to where people look for it; panics in handlers get there by themselves |
 //! | `testing` | the functions of [`testing`](crate::testing), or their refusal |
 //! | errors | convert into [`Error`](crate::Error) |
 
@@ -38,7 +39,7 @@ mod chosen;
 pub use chosen::Budget;
 pub(crate) use chosen::{
     Connection, Event, Inactive, Listener, Message, PeerRequirement, Queue, Reply, ReplyFuture, SendReady, Session,
-    SessionEvent, SessionSettings, Suspension, Timer, Transaction, activity, after, dispatch_main, requirement,
+    SessionEvent, SessionSettings, Suspension, Timer, Transaction, activity, after, dispatch_main, log, requirement,
     run_service, testing,
 };
 

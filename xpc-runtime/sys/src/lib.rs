@@ -45,3 +45,7 @@ pub mod rich_error;
 pub mod session;
 pub mod types;
 pub mod xpc;
+
+#[cfg(any(target_vendor = "apple", xpc_runtime_force_apple))]
+#[doc(hidden)]
+pub use weak::Symbol;

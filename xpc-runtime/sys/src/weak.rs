@@ -60,7 +60,7 @@ macro_rules! weak {
 
 /// A symbol, looked up at its first use.
 #[cfg(any(target_vendor = "apple", xpc_runtime_force_apple))]
-pub(crate) struct Symbol {
+pub struct Symbol {
     /// Ends with a NUL.
     name: &'static str,
     /// Null until it was found. One that is missing is looked for again: that is rare, and what was loaded since may
@@ -70,6 +70,7 @@ pub(crate) struct Symbol {
 
 #[cfg(any(target_vendor = "apple", xpc_runtime_force_apple))]
 impl Symbol {
+    /// A symbol of this name, which ends with a NUL.
     pub const fn new(name: &'static str) -> Self {
         Self { name, found: AtomicPtr::new(ptr::null_mut()) }
     }

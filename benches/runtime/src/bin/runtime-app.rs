@@ -1,5 +1,6 @@
 //! xpc-runtime in the race: the app, which reaches the services in its own bundle by their names.
 
+use std::fs;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -9,11 +10,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::try_join_all;
-use runtime_bench::{Case, LARGE, repeat, serve_batches};
+use runtime_bench::{Case, LARGE, repeat, say, serve_batches};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use xpc_runtime::{Connection, Dictionary, SharedMemory, testing};
 
 const ECHO: &str = "com.example.bench.echo";
+const QUEUED: &str = "com.example.bench.queued";
 const SINK: &str = "com.example.bench.sink";
 const MAP: &str = "com.example.bench.map";
 const COUNT: &str = "com.example.bench.count";
@@ -25,11 +27,12 @@ fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (way, case) = args.split_first().context("which way, and which case")?;
     match (way.as_str(), Case::from_args(case)?) {
-        ("blocking", Case::RoundTrip(bytes)) => round_trips(bytes, false),
-        ("async", Case::RoundTrip(bytes)) => round_trips(bytes, true),
+        ("blocking", Case::RoundTrip(bytes)) => round_trips(ECHO, bytes, false),
+        ("async", Case::RoundTrip(bytes)) => round_trips(ECHO, bytes, true),
+        ("queued", Case::RoundTrip(bytes)) => round_trips(QUEUED, bytes, false),
         ("beside-idle", Case::RoundTrip(bytes)) => {
             let idle = idle_connections()?;
-            round_trips(bytes, false)?;
+            round_trips(ECHO, bytes, false)?;
             drop(idle);
             Ok(())
         }
@@ -38,6 +41,7 @@ fn main() -> Result<()> {
         ("blocking", Case::SharedMemory) => shared_memory(SINK),
         ("mapped", Case::SharedMemory) => shared_memory(MAP),
         ("blocking", Case::Launch) => launch(),
+        ("blocking", Case::Memory) => memory(),
         (way, case) => bail!("cannot do {case:?} {way}"),
     }
 }
@@ -55,8 +59,8 @@ fn shared_memory(service: &str) -> Result<()> {
     requests(service, Dictionary::new().with("memory", memory))
 }
 
-fn round_trips(bytes: usize, awaited: bool) -> Result<()> {
-    let connection = Connection::service(ECHO).activate();
+fn round_trips(service: &str, bytes: usize, awaited: bool) -> Result<()> {
+    let connection = Connection::service(service).activate();
     let message = if bytes == 0 { Dictionary::new() } else { Dictionary::new().with("data", vec![1_u8; bytes]) };
     ensure!(*connection.send_with_reply_blocking(&message)? == message, "the echo differs");
     let parker = Parker::new();
@@ -87,6 +91,29 @@ fn idle_connections() -> Result<Vec<Connection>> {
             Ok(connection)
         })
         .collect()
+}
+
+/// What [`IDLE_CONNECTIONS`] take, in this process and in the service's.
+fn memory() -> Result<()> {
+    let first = Connection::service(ECHO).activate();
+    first.send_with_reply_blocking(&Dictionary::new())?;
+    let service = first.pid().context("known from the first exchange on")?.to_string();
+    // The share of each page that is the process's own.
+    let taken = |process: &str| -> Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("the kernel says it")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    };
+    let before = (taken("self")?, taken(&service)?);
+    let idle = idle_connections()?;
+    let each = |now: u64, before: u64| now.saturating_sub(before) / idle.len() as u64;
+    let status = fs::read_to_string(format!("/proc/{service}/status"))?;
+    let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")).context("how many")?.trim();
+    say(&format!(
+        "  an idle connection takes {} bytes in the app and {} in the service, without the kernel's share; the service has {threads} threads",
+        each(taken("self")?, before.0),
+        each(taken(&service)?, before.1)
+    ))
 }
 
 fn one_way(connections: usize) -> Result<()> {

@@ -2,7 +2,7 @@
 //! message.
 
 use anyhow::Result;
-use xpc_runtime::{Error, xpc_main};
+use xpc_runtime::{Error, Queue, xpc_main};
 
 fn main() -> Result<()> {
     let name = std::env::var("XPC_SERVICE_NAME")?;
@@ -10,6 +10,12 @@ fn main() -> Result<()> {
         Some("echo") => xpc_main(|peer| {
             peer.on_message(|_, message| message.reply_with(message.clone())).activate();
         }),
+        Some("queued") => {
+            let queue = Queue::serial("bench");
+            xpc_main(move |peer| {
+                peer.target_queue(&queue).on_message(|_, message| message.reply_with(message.clone())).activate();
+            })
+        }
         Some("sink") => xpc_main(|peer| {
             peer.on_message(|_, message| message.reply().send()).activate();
         }),

@@ -47,7 +47,9 @@ enum Aim {
     AheadOfPeers,
 }
 
-const OURS: [&str; 4] = ["blocking", "async", "beside-idle", "mapped"];
+const OURS: [&str; 5] = ["blocking", "queued", "async", "beside-idle", "mapped"];
+/// What is no race.
+const MEMORY: &str = "memory of 9,999 idle connections";
 const PEERS: [&str; 3] = ["zbus", "tarpc", "ipc-channel"];
 
 const fn contender(says: &'static str, name: &'static str) -> Contender {
@@ -68,6 +70,7 @@ const ROUND_TRIP: &[Contender] = &[
     STREAM,
     SEQPACKET,
     ours("xpc-runtime, blocking", "blocking", &[Aim::Within(1.3), Aim::AheadOfPeers]),
+    ours("xpc-runtime, handlers on a queue", "queued", &[]),
     ours("xpc-runtime, async", "async", &[Aim::Within(2.5)]),
     ours("xpc-runtime, beside 9,999 idle", "beside-idle", &[]),
     ZBUS,
@@ -160,10 +163,15 @@ fn main() -> Result<()> {
     println!(
         "contenders take turns of milliseconds; medians; ratios are taken within each round, [quarter to quarter]"
     );
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word));
+    if is_wanted(MEMORY) {
+        println!("\n{MEMORY}");
+        let status = Command::new(&programs.app).arg("blocking").args(Case::Memory.to_args()).status()?;
+        ensure!(status.success(), "{MEMORY}: {status}");
+    }
     for (cpus, set) in [("all processes on one CPU", one), ("where the scheduler places them", all)] {
         sched_setaffinity(None, &set)?;
-        for race in RACES.iter().filter(|race| wanted.is_empty() || wanted.iter().any(|word| race.name.contains(word)))
-        {
+        for race in RACES.iter().filter(|race| is_wanted(race.name)) {
             println!("\n{:<40} {:>12} {:>8}   {cpus}", race.name, "", "ratio");
             race.report(&race.run(&programs)?);
         }

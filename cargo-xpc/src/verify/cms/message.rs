@@ -1,12 +1,12 @@
 //! A signed message (`SignedData` of RFC 5652) with one signer, whether of code or of a time stamp.
 
 use cms::cert::x509::attr::Attribute;
-use cms::content_info::ContentInfo;
+use cms::content_info::{CmsVersion, ContentInfo};
 use cms::signed_data::{SignedData, SignerIdentifier, SignerInfo};
 use der::asn1::{ObjectIdentifier, OctetString};
 use der::{Any, Decode as _, Encode as _, Reader as _, SliceReader, Tag, TagNumber};
 
-use super::ber;
+use super::{DATA, ber};
 use crate::verify::certificate::{Certificate, Chain, MAX_CERTIFICATES, is_named, key_identifier};
 use crate::verify::key::{self, Hash, Held};
 
@@ -51,6 +51,22 @@ impl Message {
     /// What the message is said to be.
     pub(super) fn content_type(&self) -> ObjectIdentifier {
         self.data.encap_content_info.econtent_type
+    }
+
+    /// Where the version of the message, or of its signer, is not what their content asks for: what is due, and what is said. Nothing
+    /// covers either.
+    pub(super) fn misversioned(&self) -> Vec<(String, String)> {
+        let signer = match self.signer.sid {
+            SignerIdentifier::IssuerAndSerialNumber(_) => CmsVersion::V1,
+            SignerIdentifier::SubjectKeyIdentifier(_) => CmsVersion::V3,
+        };
+        let plain = self.content_type() == DATA && signer == CmsVersion::V1;
+        let data = if plain { CmsVersion::V1 } else { CmsVersion::V3 };
+        let pairs = [(data, self.data.version, "message"), (signer, self.signer.version, "signer")];
+        // Some write 3 for every message, which none misreads.
+        let fits = |due, found, of| due == found || of == "message" && found == CmsVersion::V3;
+        let wrong = pairs.into_iter().filter(|(due, found, of)| !fits(*due, *found, *of));
+        wrong.map(|(due, found, of)| (format!("{due:?} of the {of}"), format!("{found:?}"))).collect()
     }
 
     /// What is in the message; signatures of code leave it out.
@@ -105,7 +121,7 @@ impl Message {
     /// What does not hold in the signature of `signer` on `content`.
     pub(super) fn problems(&self, signer: &Certificate, content: &[u8]) -> Result<Vec<String>, String> {
         let mut problems = Vec::new();
-        if !self.data.digest_algorithms.iter().any(|algorithm| algorithm.oid == self.signer.digest_alg.oid) {
+        if !self.data.digest_algorithms.iter().any(|algorithm| Hash::of(algorithm) == Some(self.hash)) {
             problems.push("its hash is not among those that it announces".to_owned());
         }
         let signed = match &self.signer.signed_attrs {

@@ -97,6 +97,9 @@ pub(super) fn read(bytes: &[u8], directories: &[(&CodeDirectory, &[u8])]) -> Res
     for name in stamp.iter().flat_map(|stamp| &stamp.unused) {
         warn(What::CertificateUnused, "", format!("{name}, of the time stamp"));
     }
+    for (due, found) in message.misversioned() {
+        warn(What::UnsealedBytes, &due, found);
+    }
     for kind in message.unsigned_kinds().into_iter().filter(|kind| *kind != timestamp::TOKEN) {
         warn(What::UnsealedBytes, "no attributes but the time stamp", format!("one of kind {kind}"));
     }

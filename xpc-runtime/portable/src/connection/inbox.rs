@@ -45,7 +45,7 @@ impl Inbox {
 
     /// Something that did not come from the peer.
     pub fn push(&mut self, event: Event) {
-        self.items.push_back(Item { event, receipt: Receipt::default() });
+        self.push_admitted(event, Receipt::default());
     }
 
     /// A message or a request of the peer's is here.
@@ -63,7 +63,7 @@ impl Inbox {
     }
 
     pub fn push_admitted(&mut self, event: Event, receipt: Receipt) {
-        self.items.push_back(Item { event, receipt });
+        push(&mut self.items, Item { event, receipt });
     }
 
     pub fn pop(&mut self) -> Option<(Event, Receipt)> {
@@ -94,6 +94,15 @@ impl Inbox {
     pub fn take(&mut self) -> Vec<Event> {
         self.items.drain(..).map(|item| item.event).collect()
     }
+}
+
+/// Most connections have one thing at a time; the room for the four that a queue begins with is most of what an idle one
+/// would take.
+pub(super) fn push<T>(queue: &mut VecDeque<T>, item: T) {
+    if queue.capacity() == 0 {
+        queue.reserve_exact(1);
+    }
+    queue.push_back(item);
 }
 
 #[cfg(test)]

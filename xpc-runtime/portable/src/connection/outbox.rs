@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
-use super::inbox::WINDOW;
+use super::inbox::{WINDOW, push};
 use crate::frame::{self, Outgoing, Size};
 
 /// How much may wait in one connection to be sent.
@@ -147,13 +147,13 @@ impl Outbox {
         match item {
             Item::Frame(frame) if !frame::needs_credit(&frame.bytes) => {
                 self.count(&frame);
-                self.replies.push_back((order, frame));
+                push(&mut self.replies, (order, frame));
             }
             Item::Frame(frame) => {
                 self.count(&frame);
-                self.messages.push_back((order, Item::Frame(frame)));
+                push(&mut self.messages, (order, Item::Frame(frame)));
             }
-            Item::Barrier(barrier) => self.messages.push_back((order, Item::Barrier(barrier))),
+            Item::Barrier(barrier) => push(&mut self.messages, (order, Item::Barrier(barrier))),
         }
     }
 

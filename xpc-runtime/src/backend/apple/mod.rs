@@ -5,9 +5,13 @@
 
 pub(crate) mod activity;
 mod block;
+mod bundle;
 mod connection;
+mod entry;
+mod events;
 mod flow;
 mod listener;
+pub(crate) mod log;
 mod message;
 mod object;
 mod queue;
@@ -39,13 +43,4 @@ pub(crate) use self::{
 /// Locks a mutex whose data stays consistent even if a thread panicked while it held it.
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A handler's panic was printed by the panic hook; it must neither unwind into C nor be forgotten.
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        std::process::abort();
-    }
 }
