@@ -78,7 +78,8 @@ impl Symbol {
     /// Where the symbol is, if the system has it.
     pub fn address(&self) -> Option<NonNull<c_void>> {
         unsafe extern "C" {
-            /// dlsym(3).
+            /// dlsym(3); in tests over the shim its own, which can be as old a system as a test wants.
+            #[cfg_attr(xpc_runtime_force_apple, link_name = "xpc_shim_dlsym")]
             fn dlsym(handle: *mut c_void, symbol: *const c_char) -> *mut c_void;
         }
         /// `RTLD_DEFAULT` of `dlfcn.h`: every image of the process, in the order of loading.

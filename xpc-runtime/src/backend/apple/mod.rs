@@ -10,8 +10,10 @@ mod connection;
 mod entry;
 mod events;
 mod flow;
+mod launch_event;
 mod listener;
 pub(crate) mod log;
+mod memory;
 mod message;
 mod object;
 mod queue;
@@ -22,6 +24,8 @@ mod rich_error;
 mod service;
 mod session;
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -30,6 +34,7 @@ pub use self::flow::Budget;
 pub(crate) use self::{
     connection::{Connection, Event, Inactive},
     flow::{SendReady, Suspension},
+    launch_event::on_launch_event,
     listener::Listener,
     message::{Message, Reply},
     queue::{Queue, Timer, after},

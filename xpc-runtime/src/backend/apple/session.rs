@@ -151,10 +151,7 @@ impl Session {
     pub(crate) fn send(&self, message: &Dictionary) -> Result<(), Error> {
         let message = object::dictionary(message)?;
         self.check()?;
-        let send = find!(xpc_session_send_message)?;
-        // SAFETY: an active session and a dictionary, which is retained until it has left. What is returned is owned.
-        let error = unsafe { RichError::owned(send(self.as_ptr(), message.as_ptr())) };
-        if error.is_none() { Ok(()) } else { Err(into_error(error)) }
+        send(&self.0.object, &message)
     }
 
     pub(crate) fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
@@ -226,6 +223,14 @@ impl Session {
     }
 }
 
+/// Sends a dictionary, also one that replies, over a session that was activated.
+pub(super) fn send(session: &Retained, message: &Retained) -> Result<(), Error> {
+    let send = find!(xpc_session_send_message)?;
+    // SAFETY: an active session and a dictionary, which is retained until it has left. What is returned is owned.
+    let error = unsafe { RichError::owned(send(session.as_ptr(), message.as_ptr())) };
+    if error.is_none() { Ok(()) } else { Err(into_error(error)) }
+}
+
 /// What a session's handlers own. It must not keep the session alive, which keeps it alive.
 struct Events {
     handle: Weak<Handle>,
@@ -240,7 +245,7 @@ impl Events {
         if let Some(object) = unsafe { Retained::borrowed(object) }
             && object::is_dictionary(&object)
         {
-            self.deliver(|_| SessionEvent::Message(Message::new(object)));
+            self.deliver(|session| SessionEvent::Message(Message::of_session(object, session.0.object.clone())));
         }
         entry.leave();
     }
