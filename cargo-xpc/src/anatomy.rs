@@ -66,6 +66,15 @@ impl Anatomy {
 
     /// Reads the bundle at `path` in `folder`; `None` if there is no property list, and therefore no bundle.
     pub fn find(folder: &Root, path: &Utf8Path) -> Result<Option<Self>, AnatomyError> {
+        Self::find_by(folder, path, |path| folder.read(path))
+    }
+
+    /// As [`Self::find`], where `read` gives the bytes of the property list.
+    pub(crate) fn find_by(
+        folder: &Root,
+        path: &Utf8Path,
+        read: impl FnOnce(&Utf8Path) -> io::Result<Vec<u8>>,
+    ) -> Result<Option<Self>, AnatomyError> {
         let contents = path.join("Contents");
         let resources = path.join("Resources");
         let has_contents = folder.is_folder(&contents)?;
@@ -80,7 +89,7 @@ impl Anatomy {
         if !folder.is_file(&info_path)? {
             return Ok(None);
         }
-        let info_bytes = folder.read(&info_path)?;
+        let info_bytes = read(&info_path)?;
         let unreadable = |why| AnatomyError::InfoPlist { path: folder.shown(&info_path), why };
         let info = property_list::read(&info_bytes).map_err(unreadable)?;
         let name = path.file_name().or_else(|| folder.path().file_name()).unwrap_or_default().to_owned();

@@ -19,7 +19,7 @@ fn main() -> Result<()> {
     let staging = Staging::begin(Utf8Path::new(app), || {})?;
     let bundle = staging.bundle();
     tree::succeed(staging.destination(), &bundle)?;
-    let plan = sign::plan(&bundle, &request)?;
+    let plan = sign::prepare(&bundle, &request)?;
     sign::execute(&plan, &bundle, &mut |_| {})?;
     publish::publish(&staging, publish::Replace::Atomic)?;
     std::mem::forget(staging);

@@ -4,6 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Failure;
 use super::ui::Ui;
+use crate::beneath::Stamp;
 use crate::config::CodeSigning;
 use crate::exit::Exit;
 use crate::macho::CodeFlags;
@@ -27,7 +28,7 @@ pub(super) fn sign_and_read_back(plan: &BundlePlan, bundle: &Utf8Path, ui: &Ui) 
         }
         ask(&mut request, scope, part, CodeFlags::default())?;
     }
-    let signatures = sign::plan(bundle, &request)?;
+    let signatures = sign::prepare(bundle, &request)?;
     warn_of_removed(&signatures, ui);
     tell_kept(&signatures, ui);
     execute(&signatures, bundle, ui)?;
@@ -153,7 +154,7 @@ pub(super) fn sign_embedded(
         ask(&mut request, scope, part, if hardened { CodeFlags::RUNTIME } else { CodeFlags::default() })?;
     }
     sign::embed_profiles(bundle, &request)?;
-    let plan = sign::plan(bundle, &request)?;
+    let plan = sign::prepare(bundle, &request)?;
     warn_of_removed(&plan, ui);
     tell_kept(&plan, ui);
     execute(&plan, bundle, ui)?;
@@ -179,6 +180,15 @@ pub(super) fn warn_of_removed(plan: &SignPlan, ui: &Ui) {
     }
 }
 
+/// What signing read a moment ago, in files that the old bundle has too: reading back need not read it once more.
+struct ReadForSeals<'a>(&'a sign::Seen);
+
+impl verify::Known for ReadForSeals<'_> {
+    fn hashes(&self, stamp: &Stamp) -> Option<verify::Hashes> {
+        self.0.hashes(stamp).map(|&(sha1, sha256)| verify::Hashes { sha1, sha256 })
+    }
+}
+
 /// Makes the planned signatures, and reads them back: what does not verify is not published.
 pub(super) fn execute(plan: &SignPlan, bundle: &Utf8Path, ui: &Ui) -> Result<SignedBundle, Failure> {
     let progress = ui.progress("Signing");
@@ -187,9 +197,10 @@ pub(super) fn execute(plan: &SignPlan, bundle: &Utf8Path, ui: &Ui) -> Result<Sig
         crate::faults::point("signing");
     })?;
     drop(progress);
+    crate::faults::point("sealed");
     let progress = ui.progress("Verifying");
     progress.at(bundle.file_name().unwrap_or_default());
-    let report = verify::verify(bundle)?;
+    let report = verify::verify_knowing(bundle, &ReadForSeals(&signed.seen))?;
     drop(progress);
     let errors: Vec<String> = report.errors().map(|finding| format!("\n  {finding}")).collect();
     let broken = plan.kept.iter().find(|kept| report.errors().any(|finding| finding.path.starts_with(&kept.path)));

@@ -1,15 +1,18 @@
 //! Making the signatures of a plan.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 
 use apple_codesign::{AppleCodesignError, SignedMachOInfo, UniversalBinaryBuilder};
 use camino::{Utf8Path, Utf8PathBuf};
 use rayon::prelude::*;
+use rustix::fs::Mode;
 use serde::Serialize;
 
+use super::files::SealedFiles;
 use super::machine::Machine;
+use super::seen::Seen;
 use super::settings::{Sealed, settings};
 use super::third_party::sealed_identity;
 use super::walk::Node;
@@ -25,6 +28,9 @@ pub struct SignedBundle {
     pub path: Utf8PathBuf,
     /// What was signed, in the order of the plan.
     pub code: Vec<SignedCode>,
+    /// What was read for it, and is as it was.
+    #[serde(skip)]
+    pub seen: Seen,
 }
 
 /// One signature that was made.
@@ -51,10 +57,20 @@ pub fn execute(
     progress: &mut (dyn FnMut(&Progress) + Send),
 ) -> Result<SignedBundle, SignError> {
     let opened = crate::anatomy::open(root)?;
+    let files = SealedFiles::new(&opened, &plan.remembered);
+    let sealed = plan.nodes.iter().flat_map(|node| node.entries.iter().map(|entry| entry.path.as_path())).collect();
     let planned: BTreeMap<&Utf8Path, &PlannedSignature> =
         plan.signatures.iter().map(|signature| (signature.executable.as_path(), signature)).collect();
     let (identity, timestamp) = (&plan.identity, plan.timestamp.as_deref());
-    let run = Run { root: &opened, identity, timestamp, planned, steps: Mutex::new(Steps { begun: 0, progress }) };
+    let run = Run {
+        root: &opened,
+        files,
+        sealed,
+        identity,
+        timestamp,
+        planned,
+        steps: Mutex::new(Steps { begun: 0, progress }),
+    };
     let mut signed = Signed::new();
     let mut code: Vec<Vec<SignedCode>> = vec![Vec::new(); plan.nodes.len()];
     let work = |signed: &mut Signed, code: &mut Vec<Vec<SignedCode>>| {
@@ -75,7 +91,7 @@ pub fn execute(
         Some(pool) => pool.install(|| work(&mut signed, &mut code))?,
         None => work(&mut signed, &mut code)?,
     }
-    Ok(SignedBundle { path: root.to_owned(), code: code.into_iter().flatten().collect() })
+    Ok(SignedBundle { path: root.to_owned(), code: code.into_iter().flatten().collect(), seen: plan.remembered.seen() })
 }
 
 /// What seals say about the code that is signed already, by the path of its executable.
@@ -92,6 +108,9 @@ fn levels(nodes: &[Node]) -> Vec<Vec<(usize, &Node)>> {
 
 struct Run<'a> {
     root: &'a Root,
+    files: SealedFiles<'a>,
+    /// What the seals name.
+    sealed: HashSet<&'a Utf8Path>,
     identity: &'a Identity,
     timestamp: Option<&'a str>,
     planned: BTreeMap<&'a Utf8Path, &'a PlannedSignature>,
@@ -132,7 +151,7 @@ impl Run<'_> {
             done.signed.insert(loose.path.clone(), info);
         }
         for kept in &node.kept {
-            let data = self.root.read(&kept.executable)?;
+            let (data, _) = self.files.bytes(&kept.executable)?;
             let cannot = |why| SignError::CannotKeep { path: kept.path.clone(), policy: kept.policy, why };
             done.signed.insert(kept.executable.clone(), sealed_identity(&data).map_err(cannot)?);
         }
@@ -140,15 +159,24 @@ impl Run<'_> {
             write::remove(self.root, stale)?;
         }
         let resources =
-            seal::seal(self.root, node, |executable| done.signed.get(executable).or_else(|| before.get(executable)))?;
+            seal::seal(&self.files, node, |executable| done.signed.get(executable).or_else(|| before.get(executable)))?;
         let folder = node.content.join("_CodeSignature");
         write::folder(self.root, &folder)?;
-        write::replace(self.root, &folder.join("CodeResources"), &resources, None)?;
+        self.write(&folder.join("CodeResources"), &resources, None)?;
         let sealed = Sealed { info: &node.info_bytes, resources: &resources };
         let (code, info) = self.code(&node.executable, &node.machine, Some(sealed))?;
         done.code.push(code);
         done.signed.insert(node.executable.clone(), info);
         Ok(done)
+    }
+
+    /// Makes a file anew; what a seal around it will say of it is known then.
+    fn write(&self, path: &Utf8Path, bytes: &[u8], mode: Option<Mode>) -> Result<(), SignError> {
+        write::replace(self.root, path, bytes, mode)?;
+        if self.sealed.contains(path) {
+            self.files.wrote(path, bytes);
+        }
+        Ok(())
     }
 
     /// Says which signature begins.
@@ -169,9 +197,7 @@ impl Run<'_> {
         let failed = |source| SignError::signer(path, source);
         let planned = self.planned.get(path).ok_or_else(|| failed(AppleCodesignError::NoIdentifier))?;
         self.step(&planned.path);
-        let file = self.root.file(path)?;
-        let mode = file.mode();
-        let data = file.read()?;
+        let (data, mode) = self.files.bytes(path)?;
         // Checked once more: between plan and now the file may have become another.
         let current =
             MachFile::parse(&data).map_err(|problem| MachError::Format { path: self.root.shown(path), problem })?;
@@ -188,7 +214,7 @@ impl Run<'_> {
             // The library's own words lose where a `*` stood.
             info.designated_code_requirement = Some(given.clone());
         }
-        write::replace(self.root, path, &signed, Some(mode))?;
+        self.write(path, &signed, Some(mode))?;
         let mut cdhash = [0; 20];
         cdhash.copy_from_slice(&HashKind::Sha256.digest(&info.code_directory_blob)[..20]);
         let code =

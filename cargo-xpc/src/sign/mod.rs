@@ -1,6 +1,7 @@
 //! Signing: a plan of every signature, then the signatures. The only user of apple-codesign.
 //!
-//! [`plan`] walks the bundle once, refuses what cannot be sealed before a byte is written, and decides each signature.
+//! [`prepare`] walks the bundle and reads each file once, refuses what cannot be sealed before a byte is written, and decides each
+//! signature; [`plan`] does so without reading more than it has to.
 //! [`execute`] follows the plan in place, deepest first, in a tree that nobody else uses yet.
 
 mod admission;
@@ -8,6 +9,7 @@ mod constraint;
 mod entitlements;
 mod error;
 mod execute;
+mod files;
 mod identifier;
 pub mod identity;
 mod machine;
@@ -17,6 +19,7 @@ mod requirement;
 mod rules;
 mod scope;
 mod seal;
+mod seen;
 mod settings;
 mod third_party;
 mod timestamp;
@@ -34,10 +37,11 @@ pub use self::entitlements::{Entitlements, GET_TASK_ALLOW, RESTRICTED};
 pub use self::error::SignError;
 pub use self::execute::{SignedBundle, SignedCode, execute};
 pub use self::identity::{Identity, IdentityError};
-pub use self::plan::{CodeKind, PlannedSignature, SignPlan, embed_profiles, plan};
+pub use self::plan::{CodeKind, PlannedSignature, SignPlan, embed_profiles, plan, prepare};
 pub use self::profile::Profile;
 pub use self::requirement::Requirement;
 pub use self::scope::Scope;
+pub use self::seen::{Hashes, Seen};
 pub use self::third_party::{KeptCode, ThirdParty};
 pub use self::timestamp::check_timestamp;
 

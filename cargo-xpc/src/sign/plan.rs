@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::admission::check;
 use super::entitlements::GET_TASK_ALLOW;
+use super::files::{Files, Reading, Remembered};
 use super::machine::{Machine, OldSignature};
 use super::scope::Candidate;
 use super::third_party::{self, Decision};
@@ -38,6 +39,9 @@ pub struct SignPlan {
     pub removed: Vec<Utf8PathBuf>,
     #[serde(skip)]
     pub(super) nodes: Vec<Node>,
+    /// Files that were read for it.
+    #[serde(skip)]
+    pub(super) remembered: Remembered,
     /// Profiles that the request brings, and the files that they go into.
     #[serde(skip)]
     profiles: Vec<(Utf8PathBuf, Profile)>,
@@ -123,9 +127,23 @@ impl CodeKind {
 /// What cannot be sealed, a scope that matches nothing, entitlements that the identity cannot have: everything that can be known
 /// beforehand.
 pub fn plan(bundle: &Utf8Path, request: &SignRequest) -> Result<SignPlan, SignError> {
+    plan_by(Reading::Look, bundle, request)
+}
+
+/// As [`plan`], for a plan that is carried out next: every file is read now, once and to its end, so that [`execute`](super::execute) need
+/// not open it again unless it has changed.
+///
+/// # Errors
+/// As for [`plan`].
+pub fn prepare(bundle: &Utf8Path, request: &SignRequest) -> Result<SignPlan, SignError> {
+    plan_by(Reading::Whole, bundle, request)
+}
+
+fn plan_by(reading: Reading, bundle: &Utf8Path, request: &SignRequest) -> Result<SignPlan, SignError> {
     check_timestamp(&request.identity, request.timestamp.as_deref())?;
     let root = crate::anatomy::open(bundle)?;
-    let nodes = walk(&root, request)?;
+    let files = Files::new(&root, reading);
+    let nodes = walk(&files, request)?;
     let kept: Vec<KeptCode> = nodes.iter().flat_map(|node| node.kept.iter().cloned()).collect();
     let mut drafts = Vec::new();
     for node in &nodes {
@@ -144,8 +162,7 @@ pub fn plan(bundle: &Utf8Path, request: &SignRequest) -> Result<SignPlan, SignEr
             Some(profile) => profiles.push((file, profile.clone())),
             // Only a team's programs are looked up in a profile.
             None if request.identity.team().is_some() && root.is_file(&file)? => {
-                let bytes = root.read(&file)?;
-                draft.profile = Some(Profile::parse(file.into_string(), bytes)?);
+                draft.profile = Some(Profile::parse(file.to_string(), files.bytes(&file)?.to_vec())?);
             }
             None => {}
         }
@@ -156,7 +173,9 @@ pub fn plan(bundle: &Utf8Path, request: &SignRequest) -> Result<SignPlan, SignEr
     }
     let removed = nodes.iter().flat_map(|node| node.stale.iter().cloned()).collect();
     let (identity, timestamp) = (request.identity.clone(), request.timestamp.clone());
-    Ok(SignPlan { bundle: bundle.to_owned(), identity, timestamp, signatures, kept, removed, nodes, profiles })
+    let remembered = files.remembered();
+    let bundle = bundle.to_owned();
+    Ok(SignPlan { bundle, identity, timestamp, signatures, kept, removed, nodes, remembered, profiles })
 }
 
 /// Puts the profiles of `request` into the bundle, where the seals of its signatures will cover them: to be called before [`plan`].

@@ -1,45 +1,42 @@
 //! Writing `CodeResources`.
 
-use apple_codesign::cryptography::{Digest as CodeDigest, MultiDigest};
 use apple_codesign::{AppleCodesignError, FilesFlavor, SignedMachOInfo};
 use camino::Utf8Path;
 use rayon::prelude::*;
-use sha1::{Digest as _, Sha1};
-use sha2::Sha256;
 
 use super::SignError;
+use super::files::{Digests, SealedFiles};
 use super::walk::{Entry, EntryKind, Node, Required};
-use crate::beneath::Root;
 
 /// The seal of a bundle, given the signatures that its nested code has got by now, by the path of the executable.
 pub(super) fn seal<'a>(
-    root: &Root,
+    files: &SealedFiles<'_>,
     node: &Node,
     signed: impl Fn(&Utf8Path) -> Option<&'a SignedMachOInfo>,
 ) -> Result<Vec<u8>, SignError> {
     let failed = |source| SignError::signer(&node.path, source);
     let mut seal = node.rules.blank_seal();
     let second_flavor = if node.machine.needs_sha1 { FilesFlavor::Rules2WithSha1 } else { FilesFlavor::Rules2 };
-    // Hashing is nearly all of the work, and no file's hash waits for another's.
-    let hashes: Vec<Option<Hashes>> =
-        node.entries.par_iter().map(|entry| Hashes::needed(root, entry)).collect::<Result<_, _>>()?;
+    // Where the plan did not hash them, that is nearly all of the work; and no file's hash waits for another's.
+    let hashes: Vec<Option<Digests>> =
+        node.entries.par_iter().map(|entry| needed(files, entry)).collect::<Result<_, _>>()?;
     for (entry, hashes) in node.entries.iter().zip(&hashes) {
         let name = &entry.name;
         match &entry.kind {
             EntryKind::Symlink { target } => seal.seal_symlink(name, target),
             EntryKind::File { first, second } => {
                 if let (Some(Required(required)), Some(hashes)) = (second, hashes) {
-                    seal.seal_regular_file(second_flavor, name, hashes.digests(), !required).map_err(failed)?;
+                    seal.seal_regular_file(second_flavor, name, hashes.for_seal(), !required).map_err(failed)?;
                 }
                 if let (Some(Required(required)), Some(hashes)) = (first, hashes) {
-                    seal.seal_regular_file(FilesFlavor::Rules, name, hashes.digests(), !required).map_err(failed)?;
+                    seal.seal_regular_file(FilesFlavor::Rules, name, hashes.for_seal(), !required).map_err(failed)?;
                 }
             }
             EntryKind::Code { executable, optional, first } => {
                 let info = signed(executable).ok_or_else(|| failed(AppleCodesignError::BinaryNoCodeSignature))?;
                 seal.seal_macho(name, info, *optional).map_err(failed)?;
                 if let (Some(Required(required)), Some(hashes)) = (first, hashes) {
-                    seal.seal_regular_file(FilesFlavor::Rules, name, hashes.digests(), !required).map_err(failed)?;
+                    seal.seal_regular_file(FilesFlavor::Rules, name, hashes.for_seal(), !required).map_err(failed)?;
                 }
             }
         }
@@ -49,37 +46,10 @@ pub(super) fn seal<'a>(
     Ok(bytes)
 }
 
-/// Both hashes of a file, made while it is read once.
-struct Hashes {
-    sha1: Vec<u8>,
-    sha256: Vec<u8>,
-}
-
-impl Hashes {
-    /// Of what the seal knows by its content.
-    fn needed(root: &Root, entry: &Entry) -> Result<Option<Self>, SignError> {
-        match &entry.kind {
-            EntryKind::File { .. } | EntryKind::Code { first: Some(_), .. } => Self::of(root, &entry.path).map(Some),
-            EntryKind::Code { first: None, .. } | EntryKind::Symlink { .. } => Ok(None),
-        }
-    }
-
-    fn of(root: &Root, path: &Utf8Path) -> Result<Self, SignError> {
-        let (mut sha1, mut sha256) = (Sha1::new(), Sha256::new());
-        // In turns as small as a block: neither hash waits for the other, and a processor can do both at once.
-        root.file(path)?.pieces(|piece| {
-            for block in piece.chunks(64) {
-                sha1.update(block);
-                sha256.update(block);
-            }
-        })?;
-        Ok(Self { sha1: sha1.finalize().to_vec(), sha256: sha256.finalize().to_vec() })
-    }
-
-    fn digests(&self) -> MultiDigest {
-        MultiDigest {
-            sha1: CodeDigest { data: self.sha1.clone().into() },
-            sha256: CodeDigest { data: self.sha256.clone().into() },
-        }
+/// The hashes of what the seal knows by its content.
+fn needed(files: &SealedFiles<'_>, entry: &Entry) -> Result<Option<Digests>, SignError> {
+    match &entry.kind {
+        EntryKind::File { .. } | EntryKind::Code { first: Some(_), .. } => Ok(Some(files.digests(&entry.path)?)),
+        EntryKind::Code { first: None, .. } | EntryKind::Symlink { .. } => Ok(None),
     }
 }

@@ -7,12 +7,12 @@ use apple_codesign::{RequirementType, SignedMachOInfo};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
+use super::files::Files;
 use super::machine::Machine;
 use super::scope::Candidate;
 use super::{CodeKind, Identity, Scope, SignError, SignRequest};
 use crate::anatomy::{Anatomy, Versions};
-use crate::beneath::Root;
-use crate::macho::{CdHash, CodeFlags, FileKind, MachFile, Signature};
+use crate::macho::{CdHash, CodeFlags, Content, FileKind, MachFile, Signature};
 use crate::property_list;
 
 /// What becomes of code that is there already, with its signature.
@@ -191,22 +191,30 @@ pub(super) fn decide(
 }
 
 /// Looks at the bundle at `path` and gives it back if it is to be kept whole. What is no bundle is left to the walk to complain of.
-pub(super) fn keep_bundle(request: &SignRequest, root: &Root, path: &Utf8Path) -> Result<Option<KeptCode>, SignError> {
+pub(super) fn keep_bundle(
+    request: &SignRequest,
+    files: &Files<'_>,
+    path: &Utf8Path,
+) -> Result<Option<KeptCode>, SignError> {
+    let root = files.root();
     let versions = Versions::find(root, path)?;
     let current = match &versions {
         Some(versions) => versions.current.as_deref(),
         None => Some(path),
     };
-    let Some(Ok(Some(anatomy))) = current.map(|current| Anatomy::find(root, current)) else { return Ok(None) };
+    let Some(Ok(Some(anatomy))) = current.map(|current| files.bundle(current)) else { return Ok(None) };
     let (Some(executable), Some(identifier)) = (anatomy.executable(), anatomy.identifier()) else { return Ok(None) };
     if !root.is_file(&executable)? {
         return Ok(None);
     }
-    let data = root.read(&executable)?;
+    if files.look(&executable)? != Content::MachO {
+        return Ok(None);
+    }
+    let data = files.bytes(&executable)?;
     let Ok(file) = MachFile::parse(&data) else { return Ok(None) };
     let mut origin = Origin::of(&data, &file, &request.identity);
     if origin.objection().is_none()
-        && let Err(why) = check_seal(root, &anatomy)
+        && let Err(why) = check_seal(files, &anatomy)
     {
         origin = Origin::Unreadable(why);
     }
@@ -220,15 +228,18 @@ pub(super) fn keep_bundle(request: &SignRequest, root: &Root, path: &Utf8Path) -
 }
 
 /// As [`keep_bundle`], for a file.
-pub(super) fn keep_file(request: &SignRequest, root: &Root, path: &Utf8Path) -> Result<Option<KeptCode>, SignError> {
-    let data = root.read(path)?;
-    let Ok(file) = MachFile::parse(&data) else { return Ok(None) };
+pub(super) fn keep_file(
+    request: &SignRequest,
+    path: &Utf8Path,
+    data: &[u8],
+    file: &MachFile,
+) -> Result<Option<KeptCode>, SignError> {
     let kind = if file.kind() == FileKind::Execute { CodeKind::Tool } else { CodeKind::BareLibrary };
     let name = path.file_name().unwrap_or_default();
-    let identifier = Machine::bare_identifier(&data, &file, name);
+    let identifier = Machine::bare_identifier(data, file, name);
     let candidate = Candidate { path, executable: path, name, identifier: &identifier };
-    let origin = Origin::of(&data, &file, &request.identity);
-    kept(request, &candidate, kind, &data, &file, origin)
+    let origin = Origin::of(data, file, &request.identity);
+    kept(request, &candidate, kind, data, file, origin)
 }
 
 fn kept(
@@ -286,12 +297,12 @@ pub(super) fn sealed_identity(data: &[u8]) -> Result<SignedMachOInfo, String> {
 }
 
 /// Whether the seal beside an executable is there and can be read.
-fn check_seal(root: &Root, anatomy: &Anatomy) -> Result<(), String> {
+fn check_seal(files: &Files<'_>, anatomy: &Anatomy) -> Result<(), String> {
     let path = anatomy.code_resources();
-    if !root.is_file(&path).map_err(|error| error.to_string())? {
+    if !files.root().is_file(&path).map_err(|error| error.to_string())? {
         return Err("it has no _CodeSignature/CodeResources".to_owned());
     }
-    let bytes = root.read(&path).map_err(|error| error.to_string())?;
+    let bytes = files.bytes(&path).map_err(|error| error.to_string())?;
     let seal = property_list::read(&bytes).map_err(|why| format!("its _CodeSignature/CodeResources: {why}"))?;
     if seal.contains_key("files2") || seal.contains_key("files") {
         return Ok(());

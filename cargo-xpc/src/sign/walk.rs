@@ -9,13 +9,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rayon::prelude::*;
 use rustix::fs::FileType;
 
+use super::files::Files;
 use super::machine::{Loose, Machine};
 use super::rules::RuleSet;
 use super::{KeptCode, SignError, SignRequest, third_party};
-use crate::anatomy::{Anatomy, Versions};
+use crate::anatomy::{Anatomy, AnatomyError, Versions};
 use crate::beneath::Root;
 use crate::bundle::tree;
-use crate::macho::{Content, FileKind, MachError, MachFile, MachProblem};
+use crate::macho::{Content, MachError, MachFile, MachProblem};
 
 /// No app nests its bundles this deep.
 pub(super) const MAX_DEPTH: usize = 32;
@@ -68,23 +69,50 @@ pub(super) enum EntryKind {
 pub(super) struct Required(pub bool);
 
 /// Walks the bundle at `root`; the nodes come deepest first, the bundle itself last.
-pub(super) fn walk(root: &Root, request: &SignRequest) -> Result<Vec<Node>, SignError> {
+///
+/// The folders are walked first; then all files in them are looked at side by side, each once, and nothing is decided in the order in which
+/// that ends.
+pub(super) fn walk(files: &Files<'_>, request: &SignRequest) -> Result<Vec<Node>, SignError> {
+    let root = files.root();
     let name = root.path().file_name().unwrap_or(root.path().as_str());
-    let mut walk = Walk { root, request, name, nodes: Vec::new() };
+    let mut walk = Walk { root, files, request, name, nodes: Vec::new(), pending: Vec::new() };
     let top = Utf8Path::new("");
     if Versions::find(root, top)?.is_some() {
         walk.framework(top, 0)?;
     } else {
-        walk.bundle(top, Anatomy::read(root, top)?, 0)?;
+        let anatomy = files.bundle(top)?.ok_or_else(|| AnatomyError::NotABundle(root.path().to_owned()))?;
+        walk.bundle(top, &anatomy, 0)?;
     }
+    walk.look_at_files()?;
     Ok(walk.nodes)
 }
 
 struct Walk<'a> {
     root: &'a Root,
+    files: &'a Files<'a>,
     request: &'a SignRequest,
     name: &'a str,
     nodes: Vec<Node>,
+    /// With the number of the node whose seal they belong to.
+    pending: Vec<(usize, Pending)>,
+}
+
+/// A file that the walk came by.
+struct Pending {
+    /// Relative to the content folder.
+    name: String,
+    /// Relative to the outermost bundle.
+    path: Utf8PathBuf,
+    /// Whether code here has its signature already, from a bundle of its own.
+    settled: bool,
+}
+
+/// What a file turned out to be.
+#[derive(Default)]
+struct Looked {
+    entry: Option<Entry>,
+    loose: Option<Loose>,
+    kept: Option<KeptCode>,
 }
 
 /// The bundle whose seal is being written, while its folders are walked.
@@ -95,7 +123,15 @@ struct Open {
     entries: Vec<Entry>,
     loose: Vec<Loose>,
     kept: Vec<KeptCode>,
+    pending: Vec<Pending>,
     depth: usize,
+}
+
+/// What becomes of a bundle in a place for code.
+enum Nested {
+    Kept(KeptCode),
+    /// By the signature of this executable.
+    Signed(Utf8PathBuf),
 }
 
 impl Open {
@@ -118,7 +154,7 @@ impl Walk<'_> {
     }
 
     /// A bundle in a place for code.
-    fn bundle(&mut self, path: &Utf8Path, anatomy: Anatomy, depth: usize) -> Result<(), SignError> {
+    fn bundle(&mut self, path: &Utf8Path, anatomy: &Anatomy, depth: usize) -> Result<(), SignError> {
         if depth > MAX_DEPTH {
             return Err(SignError::TooDeep(self.shown(path)));
         }
@@ -130,8 +166,8 @@ impl Walk<'_> {
             return Err(missing());
         }
         let shown = self.shown(&executable);
-        let machine = match self.content_of(&executable)? {
-            Content::MachO => self.machine(&executable)?,
+        let machine = match self.files.look(&executable)? {
+            Content::MachO => Machine::read(&self.files.bytes(&executable)?, &shown, &self.request.identity)?,
             Content::Elf(machine) => return Err(SignError::Elf { path: shown, machine }),
             Content::Other => {
                 return Err(MachError::Format { path: shown, problem: MachProblem::NotMachO }.into());
@@ -141,7 +177,7 @@ impl Walk<'_> {
         if anatomy.has_contents() {
             self.check_root(path)?;
         }
-        let stale = self.stale(&anatomy)?;
+        let stale = self.stale(anatomy)?;
         let mut open = Open {
             content: content.clone(),
             executable,
@@ -149,9 +185,12 @@ impl Walk<'_> {
             entries: Vec::new(),
             loose: Vec::new(),
             kept: Vec::new(),
+            pending: Vec::new(),
             depth,
         };
         self.folder(&mut open, &content, false)?;
+        let number = self.nodes.len();
+        self.pending.extend(open.pending.into_iter().map(|pending| (number, pending)));
         self.nodes.push(Node {
             path: path.to_owned(),
             content,
@@ -159,7 +198,7 @@ impl Walk<'_> {
             machine,
             identifier,
             is_service: anatomy.is_service(),
-            info_bytes: anatomy.info_bytes,
+            info_bytes: anatomy.info_bytes.clone(),
             rules: open.rules,
             entries: open.entries,
             loose: open.loose,
@@ -203,13 +242,15 @@ impl Walk<'_> {
             return Err(SignError::TooManyFolders(self.shown(&folder.components().take(4).collect::<Utf8PathBuf>())));
         }
         let list = self.list(folder)?;
-        // Each file is opened for this, and none waits for another.
-        let sniff = |(name, kind): &(String, FileType)| kind.is_file().then(|| self.content_of(&folder.join(name)));
-        let contents: Vec<_> = list.par_iter().map(sniff).collect();
-        for ((file_name, kind), content) in list.into_iter().zip(contents) {
+        let mut apart = self.nested_apart(open, folder, &list).into_iter();
+        for (file_name, kind) in list {
             let path = folder.join(&file_name);
             let name = open.name_of(&path);
             if ["_CodeSignature", "CodeResources", "_MASReceipt"].contains(&name.as_str()) || path == open.executable {
+                continue;
+            }
+            if kind.is_file() {
+                open.pending.push(Pending { name, path, settled });
                 continue;
             }
             let rule = open.rules.second(&name);
@@ -218,82 +259,113 @@ impl Walk<'_> {
                 if !rule.omit {
                     open.entries.push(Entry { name, path, kind: EntryKind::Symlink { target } });
                 }
-            } else if kind.is_dir() {
-                if rule.nested && file_name.contains('.') {
-                    let executable = match third_party::keep_bundle(self.request, self.root, &path)? {
-                        Some(kept) => open.keep(kept),
-                        None => self.nested(&path, open.depth + 1)?,
-                    };
-                    let kind = EntryKind::Code { executable, optional: rule.optional, first: None };
-                    open.entries.push(Entry { name, path, kind });
-                } else if !rule.nested && !settled && self.is_signable(&path)? {
-                    self.settle(open, &path)?;
-                } else {
-                    self.folder(open, &path, settled)?;
-                }
-            } else if let Some(content) = content {
-                self.file(open, path, name, (content?, settled))?;
-            } else {
+            } else if !kind.is_dir() {
                 return Err(SignError::SpecialFile(self.shown(&path)));
+            } else if rule.nested && file_name.contains('.') {
+                let nested = match apart.next() {
+                    Some(part) => {
+                        let (part, nested) = part?;
+                        self.append(part);
+                        nested
+                    }
+                    None => self.nested_or_kept(&path, open.depth + 1)?,
+                };
+                let executable = match nested {
+                    Nested::Kept(kept) => open.keep(kept),
+                    Nested::Signed(executable) => executable,
+                };
+                let kind = EntryKind::Code { executable, optional: rule.optional, first: None };
+                open.entries.push(Entry { name, path, kind });
+            } else if !rule.nested && !settled && self.is_signable(&path)? {
+                self.settle(open, &path)?;
+            } else {
+                self.folder(open, &path, settled)?;
             }
         }
         Ok(())
     }
 
-    fn file(
-        &self,
-        open: &mut Open,
-        path: Utf8PathBuf,
-        name: String,
-        (content, settled): (Content, bool),
-    ) -> Result<(), SignError> {
-        let rule = open.rules.second(&name);
-        let first = open.rules.first(&name).filter(|rule| !rule.omit).map(|rule| Required(!rule.optional));
-        if content == Content::MachO
-            && !settled
-            && !rule.omit
-            && let Some(kept) = third_party::keep_file(self.request, self.root, &path)?
+    /// Looks at all files. Those whose code belongs to a bundle of its own come last: that bundle has read them.
+    fn look_at_files(&mut self) -> Result<(), SignError> {
+        let (settled, own): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.pending).into_iter().partition(|(_, pending)| pending.settled);
+        for files in [own, settled] {
+            // No file waits for another; the error is that of the first in order.
+            let looked: Vec<_> = files.par_iter().map(|(number, file)| self.file(&self.nodes[*number], file)).collect();
+            for ((number, _), looked) in files.iter().zip(looked) {
+                let Looked { entry, loose, kept } = looked?;
+                let node = &mut self.nodes[*number];
+                node.entries.extend(entry);
+                node.loose.extend(loose);
+                node.kept.extend(kept);
+            }
+        }
+        for node in &mut self.nodes {
+            node.kept.sort_by(|a, b| a.path.cmp(&b.path));
+        }
+        Ok(())
+    }
+
+    fn file(&self, node: &Node, file: &Pending) -> Result<Looked, SignError> {
+        let Pending { name, path, settled } = file;
+        let rule = node.rules.second(name);
+        let first = node.rules.first(name).filter(|rule| !rule.omit).map(|rule| Required(!rule.optional));
+        let second = (!rule.omit).then_some(Required(!rule.optional));
+        let entry = |kind| Some(Entry { name: name.clone(), path: path.clone(), kind });
+        let sealed = || (first.is_some() || second.is_some()).then_some(EntryKind::File { first, second });
+        let is_code_place = rule.nested && !rule.omit;
+        if rule.omit && first.is_none() {
+            return Ok(Looked::default());
+        }
+        if (*settled || rule.omit) && !is_code_place {
+            self.files.look_as_data(path)?;
+            return Ok(Looked { entry: sealed().and_then(entry), ..Looked::default() });
+        }
+        match self.files.look(path)? {
+            Content::MachO => {}
+            Content::Elf(machine) if is_code_place => {
+                return Err(SignError::Elf { path: self.shown(path), machine });
+            }
+            Content::Other if is_code_place => return Err(self.not_code(&node.content, path)?),
+            _ => return Ok(Looked { entry: sealed().and_then(entry), ..Looked::default() }),
+        }
+        let data = self.files.bytes(path)?;
+        let parsed = MachFile::parse(&data);
+        if !settled
+            && let Ok(parsed) = &parsed
+            && let Some(kept) = third_party::keep_file(self.request, path, &data, parsed)?
         {
-            let executable = open.keep(kept);
             let kind = if rule.nested {
-                EntryKind::Code { executable, optional: rule.optional, first }
+                EntryKind::Code { executable: kept.executable.clone(), optional: rule.optional, first }
             } else {
                 EntryKind::File { first, second: Some(Required(!rule.optional)) }
             };
-            open.entries.push(Entry { name, path, kind });
-            return Ok(());
+            return Ok(Looked { entry: entry(kind), kept: Some(kept), loose: None });
         }
-        if rule.nested && !rule.omit {
-            let machine = match content {
-                Content::MachO => self.machine(&path)?,
-                Content::Elf(machine) => return Err(SignError::Elf { path: self.shown(&path), machine }),
-                Content::Other => return Err(self.not_code(&open.content, &path)?),
-            };
-            if !machine.kind.is_code() {
-                return Err(SignError::NotCode {
-                    path: self.shown(&path),
-                    what: format!("a Mach-O {}", machine.kind),
-                    place: place_of(&open.content, &path),
-                });
-            }
-            open.loose.push(Loose { path: path.clone(), machine });
-            let kind = EntryKind::Code { executable: path.clone(), optional: rule.optional, first };
-            open.entries.push(Entry { name, path, kind });
-            return Ok(());
+        // Only code is signed. Object files, symbols and damaged images among the resources are data.
+        let is_code = parsed.as_ref().is_ok_and(|parsed| parsed.kind().is_code());
+        if !is_code_place && !is_code {
+            return Ok(Looked { entry: sealed().and_then(entry), ..Looked::default() });
         }
-        if content == Content::MachO && !settled && !rule.omit {
-            // Only code is signed. Object files, symbols and damaged images among the resources are data.
-            let kind = MachFile::parse(&self.root.read(&path)?).map(|file| file.kind());
-            if kind.is_ok_and(FileKind::is_code) {
-                let machine = self.machine(&path)?;
-                open.loose.push(Loose { path: path.clone(), machine });
-            }
+        let shown = self.shown(path);
+        let machine = match &parsed {
+            Ok(parsed) => Machine::check(&data, parsed, &shown, &self.request.identity)?,
+            Err(problem) => return Err(MachError::Format { path: shown, problem: problem.clone() }.into()),
+        };
+        if !is_code {
+            return Err(SignError::NotCode {
+                path: shown,
+                what: format!("a Mach-O {}", machine.kind),
+                place: place_of(&node.content, path),
+            });
         }
-        let second = (!rule.omit).then_some(Required(!rule.optional));
-        if first.is_some() || second.is_some() {
-            open.entries.push(Entry { name, path, kind: EntryKind::File { first, second } });
-        }
-        Ok(())
+        let loose = Some(Loose { path: path.clone(), machine });
+        let kind = if is_code_place {
+            Some(EntryKind::Code { executable: path.clone(), optional: rule.optional, first })
+        } else {
+            sealed()
+        };
+        Ok(Looked { entry: kind.and_then(entry), loose, kept: None })
     }
 
     fn not_code(&self, content: &Utf8Path, path: &Utf8Path) -> Result<SignError, SignError> {
@@ -302,16 +374,51 @@ impl Walk<'_> {
         Ok(SignError::NotCode { path: self.shown(path), what: what.to_owned(), place })
     }
 
+    /// What comes of the bundles in a place for code, in order: in an app they are walked side by side, none of them waits for another.
+    fn nested_apart(
+        &self,
+        open: &Open,
+        folder: &Utf8Path,
+        list: &[(String, FileType)],
+    ) -> Vec<Result<(Self, Nested), SignError>> {
+        // Deeper ones stay together.
+        if open.depth > 0 {
+            return Vec::new();
+        }
+        let is_nested = |path: &Utf8Path| *path != open.executable && open.rules.second(&open.name_of(path)).nested;
+        let folders = list.iter().filter(|(name, kind)| kind.is_dir() && name.contains('.'));
+        let paths: Vec<_> = folders.map(|(name, _)| folder.join(name)).filter(|path| is_nested(path)).collect();
+        let walk = |path: &Utf8PathBuf| {
+            let mut part = Self { nodes: Vec::new(), pending: Vec::new(), ..*self };
+            let nested = part.nested_or_kept(path, open.depth + 1)?;
+            Ok((part, nested))
+        };
+        paths.par_iter().map(walk).collect()
+    }
+
+    /// Goes on where another part ended.
+    fn append(&mut self, part: Self) {
+        let first = self.nodes.len();
+        self.nodes.extend(part.nodes);
+        self.pending.extend(part.pending.into_iter().map(|(number, pending)| (first + number, pending)));
+    }
+
+    fn nested_or_kept(&mut self, path: &Utf8Path, depth: usize) -> Result<Nested, SignError> {
+        Ok(match third_party::keep_bundle(self.request, self.files, path)? {
+            Some(kept) => Nested::Kept(kept),
+            None => Nested::Signed(self.nested(path, depth)?),
+        })
+    }
+
     /// A folder in a place for code, with a dot in its name: a bundle, or a framework around bundles. Gives the executable by whose
     /// signature the bundle is sealed.
     fn nested(&mut self, path: &Utf8Path, depth: usize) -> Result<Utf8PathBuf, SignError> {
         if Versions::find(self.root, path)?.is_some() {
             return self.framework(path, depth);
         }
-        let anatomy =
-            Anatomy::find(self.root, path)?.ok_or_else(|| SignError::DottedFolder { path: self.shown(path) })?;
+        let anatomy = self.files.bundle(path)?.ok_or_else(|| SignError::DottedFolder { path: self.shown(path) })?;
         let executable = anatomy.executable();
-        self.bundle(path, anatomy, depth)?;
+        self.bundle(path, &anatomy, depth)?;
         Ok(executable.unwrap_or_default())
     }
 
@@ -349,26 +456,26 @@ impl Walk<'_> {
         }
         let mut sealing = None;
         for version in &versions.all {
-            let anatomy = Anatomy::find(self.root, version)?;
+            let anatomy = self.files.bundle(version)?;
             let anatomy = anatomy.ok_or_else(|| unsound(format!("`{version}` has no Resources/Info.plist")))?;
             if *version == current {
                 sealing = anatomy.executable();
             }
-            self.bundle(version, anatomy, depth)?;
+            self.bundle(version, &anatomy, depth)?;
         }
         sealing.ok_or_else(|| SignError::NoExecutable { bundle: shown.clone() })
     }
 
     /// Whether a folder among the resources is a bundle with code in it. One without is a folder of files like any other.
     fn is_signable(&self, path: &Utf8Path) -> Result<bool, SignError> {
-        let Ok(Some(anatomy)) = Anatomy::find(self.root, path) else { return Ok(false) };
+        let Ok(Some(anatomy)) = self.files.bundle(path) else { return Ok(false) };
         let launched = anatomy.is_service() || matches!(path.extension(), Some("app" | "appex"));
         if anatomy.package_type() == Some("dSYM") || anatomy.identifier().is_none() {
             return Ok(false);
         }
         match anatomy.executable() {
             Some(executable) if self.root.is_file(&executable)? => {
-                Ok(self.content_of(&executable)? == Content::MachO || launched)
+                Ok(self.files.look(&executable)? == Content::MachO || launched)
             }
             // A program without a program in it is a mistake; a bundle of resources that kept its key is not.
             Some(_) => Ok(launched),
@@ -378,31 +485,29 @@ impl Walk<'_> {
 
     /// A bundle among the resources: signed like any other, and then sealed file by file, its own seal with it.
     fn settle(&mut self, open: &mut Open, path: &Utf8Path) -> Result<(), SignError> {
-        if let Some(kept) = third_party::keep_bundle(self.request, self.root, path)? {
+        if let Some(kept) = third_party::keep_bundle(self.request, self.files, path)? {
             open.keep(kept);
             return self.folder(open, path, true);
         }
         let before = self.nodes.len();
-        self.bundle(path, Anatomy::read(self.root, path)?, open.depth + 1)?;
-        let (content, stale) = {
-            let nodes = &self.nodes[before..];
-            let content: Vec<_> = nodes.iter().map(|node| node.content.clone()).collect();
-            (content, nodes.iter().flat_map(|node| node.stale.clone()).collect::<Vec<_>>())
-        };
+        let anatomy = self.files.bundle(path)?.ok_or_else(|| AnatomyError::NotABundle(self.root.shown(path)))?;
+        self.bundle(path, &anatomy, open.depth + 1)?;
+        let nodes = &self.nodes[before..];
+        let seals: Vec<_> = nodes.iter().map(|node| node.content.join("_CodeSignature/CodeResources")).collect();
+        let stale: Vec<_> = nodes.iter().flat_map(|node| node.stale.clone()).collect();
         self.folder(open, path, true)?;
-        open.entries.retain(|entry| !stale.iter().any(|stale| entry.path.starts_with(stale)));
-        for content in content {
-            let seal = content.join("_CodeSignature/CodeResources");
-            if !open.entries.iter().any(|entry| entry.path == seal) {
-                let name = open.name_of(&seal);
-                self.file_to_be(open, seal, name);
-            }
+        let stays = |path: &Utf8PathBuf| !seals.contains(path) && !stale.iter().any(|stale| path.starts_with(stale));
+        open.entries.retain(|entry| stays(&entry.path));
+        open.pending.retain(|pending| stays(&pending.path));
+        for seal in seals {
+            let name = open.name_of(&seal);
+            Self::file_to_be(open, seal, name);
         }
         Ok(())
     }
 
     /// A seal that signing is going to write.
-    fn file_to_be(&self, open: &mut Open, path: Utf8PathBuf, name: String) {
+    fn file_to_be(open: &mut Open, path: Utf8PathBuf, name: String) {
         let first = open.rules.first(&name).filter(|rule| !rule.omit).map(|rule| Required(!rule.optional));
         let rule = open.rules.second(&name);
         let second = (!rule.omit).then_some(Required(!rule.optional));
@@ -426,14 +531,6 @@ impl Walk<'_> {
             Err(name) => Err(SignError::NotUtf8(format!("{}/{}", self.shown(folder), name.to_string_lossy()))),
         };
         self.root.list(folder)?.into_iter().map(utf8).collect()
-    }
-
-    fn content_of(&self, path: &Utf8Path) -> Result<Content, SignError> {
-        Ok(self.root.file(path)?.sniff())
-    }
-
-    fn machine(&self, path: &Utf8Path) -> Result<Machine, SignError> {
-        Machine::read(&self.root.read(path)?, &self.shown(path), &self.request.identity)
     }
 }
 

@@ -289,3 +289,70 @@ fn folders_become_symlinks_while_a_bundle_is_read() {
         parts.map(|(part, like)| (part, Instead::Link(outside.root.join(like)))).into()
     });
 }
+
+/// How often each file of a bundle was opened for reading, by the kernel's count.
+fn reads(app: &App, work: impl FnOnce()) -> std::collections::BTreeMap<String, usize> {
+    let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+    let mut folders = std::collections::BTreeMap::new();
+    for entry in walkdir::WalkDir::new(&app.root) {
+        let entry = entry.unwrap();
+        if entry.file_type().is_dir() {
+            // Events that are equal and follow each other are told once: so openings are asked for as well.
+            let flags = WatchFlags::OPEN | WatchFlags::CLOSE;
+            let folder = Utf8PathBuf::from_path_buf(entry.path().to_owned()).unwrap();
+            folders.insert(inotify::add_watch(&watch, entry.path(), flags).unwrap(), folder);
+        }
+    }
+    work();
+    let mut buffer = [MaybeUninit::uninit(); 8192];
+    let mut reader = inotify::Reader::new(&watch, &mut buffer);
+    let mut reads = std::collections::BTreeMap::new();
+    while let Ok(event) = reader.next() {
+        use inotify::ReadFlags;
+        assert!(!event.events().contains(ReadFlags::QUEUE_OVERFLOW));
+        if event.events().contains(ReadFlags::CLOSE_NOWRITE)
+            && !event.events().contains(ReadFlags::ISDIR)
+            && let Some(name) = event.file_name()
+        {
+            let path = folders[&event.wd()].join(name.to_str().unwrap());
+            *reads.entry(path.strip_prefix(&app.root).unwrap().to_string()).or_default() += 1;
+        }
+    }
+    reads
+}
+
+/// Before it is read back: whether it is code, its hashes, and its bytes where it is, all come from one opening.
+#[test]
+fn each_file_is_read_once_while_it_is_signed() {
+    for prepared in [true, false] {
+        let app = App::full();
+        // Code among the resources, a bundle there, and scripts and data of all kinds.
+        program(&app.path("Resources/tool"), &tool());
+        write(&app.path("Resources/object.o"), b"\xcf\xfa\xed\xfe, damaged");
+        write(&app.path("Resources/script.sh"), "#!/bin/sh\n");
+        write(&app.path("Resources/empty"), "");
+        write(&app.path("Resources/large"), vec![1; 1 << 20]);
+        info(&app.path("Resources/Plug.bundle/Contents/Info.plist"), "demo", "com.example.plug", "BNDL");
+        program(&app.path("Resources/Plug.bundle/Contents/MacOS/demo"), &tool());
+        program(&app.path("Resources/Plug.bundle/Contents/MacOS/more"), &tool());
+        write(&app.path("Resources/Plug.bundle/Contents/Resources/data"), "data");
+        let request = cargo_xpc::sign::SignRequest::default();
+        app.sign(&request);
+        let plan = if prepared { cargo_xpc::sign::prepare } else { cargo_xpc::sign::plan };
+        let reads = reads(&app, || {
+            let plan = plan(&app.root, &request).unwrap();
+            cargo_xpc::sign::execute(&plan, &app.root, &mut |_| {}).unwrap();
+        });
+        assert_eq!(cargo_xpc::verify::verify(&app.root).unwrap().findings, []);
+        let twice: Vec<_> = reads.iter().filter(|(_, count)| **count > 1).collect();
+        assert_eq!(twice.is_empty(), prepared, "{twice:?}");
+        for (name, (_, bytes)) in app.content() {
+            let place = app.root.join(&name);
+            // Old seals are replaced without a look, and what the rules leave out is not looked at.
+            let unread = ["CodeResources", "PkgInfo"].iter().any(|it| name.ends_with(it));
+            if fs_err::symlink_metadata(&place).unwrap().is_file() && !unread {
+                assert!(reads.contains_key(&name), "{name} was not read ({} bytes)", bytes.len());
+            }
+        }
+    }
+}

@@ -109,6 +109,8 @@ scenarios! {
     an_endpoint_leads_to_its_listener_from_any_process = "endpoint",
     the_end_of_a_listener_is_seen_in_other_processes = "listener-ends",
     endpoints_leave_no_descriptor = "endpoint-descriptors",
+    a_thousand_descriptors_come_back_and_none_stays = "many-descriptors",
+    barriers_run_once_each_across_deaths = "barrier-across-deaths",
     only_a_message_launches = "launch-on-message",
     messages_keep_their_order = "order",
     a_killed_service_interrupts_and_is_launched_again = "kill-while-pending",

@@ -42,6 +42,11 @@ fn an_idle_service_is_ended_and_one_with_a_transaction_is_not() {
 }
 
 #[test]
+fn a_client_on_its_way_to_a_listener_keeps_its_service_from_being_ended() {
+    run("idle-exit-of-a-listener", &[("XPC_RUNTIME_IDLE_EXIT", "0.1")]);
+}
+
+#[test]
 fn a_busy_service_that_is_told_to_end_tells_its_peers_and_ends_with_its_last_transaction() {
     run("terminate", &[]);
 }

@@ -93,6 +93,8 @@ pub(super) struct State {
     pub(super) barred: bool,
     /// Somebody will look whether the peer takes what waits for it.
     pub(super) stall_watched: bool,
+    /// Messages wait in the inbox, and what came after them.
+    pub(super) messages_held: bool,
     /// How many times the connection was suspended and not yet resumed. Meanwhile nothing is sent, read or handled.
     pub(super) suspended: usize,
     /// What came in for a suspended connection all the same.
@@ -152,6 +154,7 @@ impl Core {
                 writer: Writer::Idle,
                 barred: false,
                 stall_watched: false,
+                messages_held: false,
                 suspended: 0,
                 held: Vec::new(),
                 pending: HashMap::new(),
@@ -562,6 +565,13 @@ impl Core {
         })));
     }
 
+    /// Whether messages wait for the time being; replies do not, and sending goes on.
+    pub(super) fn hold_messages(self: &Arc<Self>, hold: bool) {
+        let mut state = lock(&self.state);
+        state.messages_held = hold;
+        self.kick(&state);
+    }
+
     /// Has a thread come where there is something to do that no socket will announce.
     pub(super) fn kick(self: &Arc<Self>, state: &State) {
         if !state.attended && state.suspended == 0 && (state.is_deliverable() || !state.held.is_empty()) {
@@ -598,7 +608,7 @@ impl State {
     pub(super) fn is_deliverable(&self) -> bool {
         match self.inbox.front() {
             None => false,
-            Some(Event::Message(_)) => !self.outbox.replies_pile_up(),
+            Some(Event::Message(_)) => !self.messages_held && !self.outbox.replies_pile_up(),
             Some(_) => true,
         }
     }

@@ -205,6 +205,12 @@ impl Connection {
         Suspension::new(self.clone())
     }
 
+    /// Has messages and what comes after them wait, or no longer wait, for the handler; replies do not, and sending goes
+    /// on. The peer can send no more than its window meanwhile.
+    pub fn hold_messages(&self, hold: bool) {
+        self.0.core.hold_messages(hold);
+    }
+
     /// Attaches a value, which goes with the last clone, or when it is replaced.
     pub fn set_context(&self, context: Arc<dyn Any + Send + Sync>) {
         let previous = lock(&self.0.context).replace(context);

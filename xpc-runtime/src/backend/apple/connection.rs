@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 use xpc_object::{Dictionary, Endpoint};
 
 use super::block::Block;
+use super::entry::Entry;
+use super::events::Events;
 use super::listener::{Boxed, Peers};
+use super::lock;
+use super::log;
 use super::message::Message;
 use super::object::{self, Retained};
 use super::queue::Queue;
@@ -16,7 +20,6 @@ use super::raw::*;
 use super::reply::{ReplyFuture, Slot};
 use super::requirement::PeerRequirement;
 use super::rich_error::take_text;
-use super::{AbortOnPanic, lock};
 use crate::Error;
 
 pub(crate) enum Event {
@@ -28,14 +31,22 @@ pub(crate) enum Event {
 }
 
 const LISTENER_GONE: &str = "the endpoint's listener is gone";
-const PEER_REJECTED: &str = "the peer does not meet the connection's requirement";
+pub(super) const PEER_REJECTED: &str = "the peer does not meet the connection's requirement";
 
-type Handler = Box<dyn FnMut(&Connection, Event) + Send>;
+pub(super) type Handler = Box<dyn FnMut(&Connection, Event) + Send>;
 
 pub(crate) struct Credentials {
     pub pid: u32,
     pub euid: u32,
     pub egid: u32,
+    asid: i32,
+}
+
+impl Credentials {
+    /// Negative numbers stand for none.
+    pub(crate) fn asid(&self) -> Option<u32> {
+        u32::try_from(self.asid).ok()
+    }
 }
 
 /// A connection that was not activated. libxpc forbids to release one that `xpc_connection_create` made.
@@ -117,14 +128,13 @@ impl Inactive {
             is_mach_service: matches!(self.origin, Origin::MachService(_)),
             queue,
             invalid: OnceLock::new(),
+            events: OnceLock::new(),
             context: Mutex::default(),
         }));
-        let events = Events {
-            handle: Arc::downgrade(&connection.0),
-            handler: Mutex::new(Some(handler)),
-            keep: Mutex::new(accepted.then(|| connection.clone())),
-        };
+        let events = Arc::new(Events::new(&connection, handler, accepted));
+        let _ = connection.0.events.set(Arc::downgrade(&events));
         let block = Block::handler(move |object| events.handle(object));
+        log::catch_panics();
         // SAFETY: a connection that was not activated yet, and a block with the signature of an event handler, which is
         // copied.
         unsafe { xpc_connection_set_event_handler(connection.as_ptr(), block.as_ptr()) };
@@ -169,11 +179,13 @@ pub(super) struct Handle {
     name: Option<Arc<str>>,
     /// With whose handlers this one's takes turns.
     queue: Option<Queue>,
-    by_endpoint: bool,
+    pub(super) by_endpoint: bool,
     /// The name is one that launchd knows, not one of the bundle's.
     is_mach_service: bool,
     /// Why the connection is over, once it is.
     invalid: OnceLock<Arc<str>>,
+    /// What the event handler owns, set at the activation.
+    pub(super) events: OnceLock<Weak<Events>>,
     pub(super) context: Mutex<Option<Context>>,
 }
 
@@ -248,13 +260,13 @@ impl Connection {
                 // The future keeps the connection, this must not: the reply to a dropped one may never come.
                 let (connection, filled) = (Arc::downgrade(&self.0), slot.clone());
                 let block = Block::handler(move |object| {
-                    let guard = AbortOnPanic;
+                    let entry = Entry::new();
                     // SAFETY: libxpc lends the object for the call, and passes no null.
                     let object = unsafe { Retained::borrowed(object) };
                     if let (Some(object), Some(handle)) = (object, connection.upgrade()) {
                         filled.fill(Connection(handle).outcome(object));
                     }
-                    std::mem::forget(guard);
+                    entry.leave();
                 });
                 // SAFETY: an active connection, a dictionary, libdispatch's default queue, and a block with the
                 // signature of a handler, which is copied.
@@ -289,7 +301,7 @@ impl Connection {
         // The reply, or an error in its place, always comes: the connection is kept that long and no longer.
         let waiting = Mutex::new(Some((self.clone(), queue.clone(), handler)));
         let block = Block::handler(move |object| {
-            let guard = AbortOnPanic;
+            let entry = Entry::new();
             // SAFETY: libxpc lends the object for the call, and passes no null.
             let object = unsafe { Retained::borrowed(object) };
             let waiting = lock(&waiting).take();
@@ -297,7 +309,7 @@ impl Connection {
                 let outcome = connection.outcome(object);
                 running(ptr::null_mut(), queue.address(), || handler(outcome));
             }
-            std::mem::forget(guard);
+            entry.leave();
         });
         // SAFETY: an active connection, a dictionary, a live queue, which is retained, and a block with the signature of
         // a handler, which is copied.
@@ -367,7 +379,7 @@ impl Handle {
         unsafe { take_text(copy(self.object.as_ptr())) }
     }
 
-    fn invalid_reason(&self) -> Arc<str> {
+    pub(super) fn invalid_reason(&self) -> Arc<str> {
         let reason = || {
             if let Some(reason) = self.system_reason() {
                 return reason;
@@ -396,21 +408,26 @@ pub(super) fn c_name(name: &str) -> CString {
 
 fn credentials(connection: &Retained) -> Option<Credentials> {
     // SAFETY: a live connection.
-    let (pid, euid, egid) = unsafe {
+    let (pid, euid, egid, asid) = unsafe {
         let connection = connection.as_ptr();
-        (xpc_connection_get_pid(connection), xpc_connection_get_euid(connection), xpc_connection_get_egid(connection))
+        (
+            xpc_connection_get_pid(connection),
+            xpc_connection_get_euid(connection),
+            xpc_connection_get_egid(connection),
+            xpc_connection_get_asid(connection),
+        )
     };
     // Zero or less before the first exchange.
     let pid = u32::try_from(pid).ok().filter(|pid| *pid != 0)?;
-    Some(Credentials { pid, euid, egid })
+    Some(Credentials { pid, euid, egid, asid })
 }
 
-fn is_error(object: &Retained, constant: *const xpc_dictionary_s) -> bool {
+pub(super) fn is_error(object: &Retained, constant: *const xpc_dictionary_s) -> bool {
     ptr::eq(object.as_ptr().cast_const().cast(), constant)
 }
 
 /// The constant is macOS 12's.
-fn is_peer_error(object: &Retained) -> bool {
+pub(super) fn is_peer_error(object: &Retained) -> bool {
     _xpc_error_peer_code_signing_requirement().is_some_and(|constant| is_error(object, constant))
 }
 
@@ -430,58 +447,4 @@ pub(super) fn running(object: xpc_object_t, queue: *const c_void, call: impl FnO
     RUNNING.with_borrow_mut(|running| running.extend([object.cast_const().cast(), queue]));
     call();
     RUNNING.with_borrow_mut(|running| running.truncate(running.len() - 2));
-}
-
-/// What a connection's event handler owns. It must not keep the connection alive, which keeps it alive.
-struct Events {
-    handle: Weak<Handle>,
-    /// libxpc calls one at a time; the lock costs nothing then.
-    handler: Mutex<Option<Handler>>,
-    /// An accepted connection keeps itself alive until it ends.
-    keep: Mutex<Option<Connection>>,
-}
-
-impl Events {
-    fn handle(&self, object: xpc_object_t) {
-        let guard = AbortOnPanic;
-        // SAFETY: libxpc lends the object for the call, and passes no null.
-        let object = unsafe { Retained::borrowed(object) };
-        // Without a handle nobody is left to be told.
-        if let (Some(object), Some(handle)) = (object, self.handle.upgrade()) {
-            self.deliver(&Connection(handle), object);
-        }
-        std::mem::forget(guard);
-    }
-
-    fn deliver(&self, connection: &Connection, object: Retained) {
-        let event = if object::is_dictionary(&object) {
-            Event::Message(Message::new(object))
-        } else if is_error(&object, &raw const _xpc_error_connection_interrupted) {
-            if connection.0.by_endpoint {
-                // There is nothing to launch again: what follows is the last event.
-                return connection.0.end_with_listener();
-            }
-            Event::Interrupted
-        } else if is_error(&object, &raw const _xpc_error_connection_invalid) {
-            Event::Invalid(connection.0.invalid_reason())
-        } else if is_error(&object, &raw const _xpc_error_termination_imminent) {
-            // The process may go on until its transactions end, which libxpc sees to.
-            Event::TerminationImminent
-        } else if is_peer_error(&object) {
-            Event::PeerRejected(PEER_REJECTED.into())
-        } else {
-            return;
-        };
-        let last = matches!(event, Event::Invalid(_));
-        let mut handler = lock(&self.handler);
-        if let Some(handle) = handler.as_mut() {
-            running(connection.as_ptr(), connection.queue_address(), || handle(connection, event));
-        }
-        if last {
-            // Nothing follows: what the handler holds goes.
-            let finished = (handler.take(), lock(&self.keep).take());
-            drop(handler);
-            drop(finished);
-        }
-    }
 }

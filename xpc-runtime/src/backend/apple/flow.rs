@@ -2,16 +2,18 @@
 
 use std::pin::Pin;
 use std::ptr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 
 use xpc_object::Dictionary;
 
 use super::block::Block;
 use super::connection::{self, Connection, Inactive};
+use super::entry::Entry;
+use super::events::Events;
+use super::lock;
 use super::queue::Queue;
 use super::raw::{xpc_connection_resume, xpc_connection_send_barrier, xpc_connection_suspend};
-use super::{AbortOnPanic, lock};
 use crate::Error;
 
 /// How much may wait in one connection. libxpc keeps the queue and sets no limit: this does nothing here.
@@ -50,13 +52,13 @@ impl Connection {
         let (object, queue) = (self.object(), self.queue());
         let barrier = Mutex::new(Some(barrier));
         let block = Block::plain(move || {
-            let guard = AbortOnPanic;
+            let entry = Entry::new();
             let barrier = lock(&barrier).take();
             if let Some(barrier) = barrier {
                 let queue = queue.as_ref().map_or(ptr::null(), Queue::address);
                 connection::running(object.as_ptr(), queue, barrier);
             }
-            std::mem::forget(guard);
+            entry.leave();
         });
         // SAFETY: an active connection, and a block with the signature of a barrier, which is copied.
         unsafe { xpc_connection_send_barrier(self.as_ptr(), block.as_ptr()) };
@@ -65,7 +67,22 @@ impl Connection {
     pub(crate) fn suspend(&self) -> Suspension {
         // SAFETY: an active connection. The guard resumes it once, and keeps it alive until then.
         unsafe { xpc_connection_suspend(self.as_ptr()) };
+        if let Some(events) = self.events() {
+            events.suspend();
+        }
         Suspension(self.clone())
+    }
+
+    /// Has messages and what comes after them wait, or no longer wait, for the handler. libxpc reads on.
+    pub(crate) fn hold_messages(&self, hold: bool) {
+        if let Some(events) = self.events() {
+            events.hold(hold);
+        }
+    }
+
+    /// What the event handler owns, as long as libxpc has it.
+    fn events(&self) -> Option<Arc<Events>> {
+        self.0.events.get().and_then(Weak::upgrade)
     }
 
     pub(crate) fn set_context(&self, context: connection::Context) {
@@ -82,6 +99,9 @@ pub(crate) struct Suspension(Connection);
 
 impl Drop for Suspension {
     fn drop(&mut self) {
+        if let Some(events) = self.0.events() {
+            events.resume();
+        }
         // SAFETY: balances the one call of `suspend` that this guard stands for; the connection is released after it.
         unsafe { xpc_connection_resume(self.0.as_ptr()) };
     }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
 
-use xpc_runtime::{Connection, Dictionary, Error, Message, Transaction, testing, xpc_main};
+use xpc_runtime::{Connection, Dictionary, Error, Listener, Message, Transaction, testing, xpc_main};
 use xpc_runtime_tests::{OTHER_SERVICE_NAME, SERVICE_NAME};
 
 /// Nothing here takes a second; whoever waits this long waits for ever.
@@ -14,6 +14,7 @@ const FOR_EVER: Duration = Duration::from_secs(60);
 
 /// What keeps the service from ending.
 static KEPT: Mutex<Option<Message>> = Mutex::new(None);
+static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
 static TRANSACTION: Mutex<Option<Transaction>> = Mutex::new(None);
 
 fn main() {
@@ -23,6 +24,7 @@ fn main() {
     let scenario = std::env::args().nth(1).expect("a scenario");
     match scenario.as_str() {
         "idle-exit" => idle_exit(),
+        "idle-exit-of-a-listener" => idle_exit_of_a_listener(),
         "terminate" => terminate(),
         "terminate-idle" => terminate_idle(),
         "terminate-busy" => terminate_busy(),
@@ -43,6 +45,14 @@ fn serve() -> ! {
                 "end" => {
                     *TRANSACTION.lock().unwrap() = None;
                     message.reply().send()
+                }
+                "listen" => {
+                    let listener = Listener::anonymous().activate(|peer| {
+                        peer.on_message(|_, message| message.reply().with("pid", std::process::id()).send()).activate();
+                    });
+                    let endpoint = listener.endpoint();
+                    *LISTENER.lock().unwrap() = Some(listener);
+                    message.reply().with("endpoint", endpoint).send()
                 }
                 "keep" => {
                     *KEPT.lock().unwrap() = Some(message);
@@ -125,6 +135,50 @@ fn idle_exit() {
     for _ in 0..5 {
         assert_eq!(next(&events), Event::Interrupted);
         pid(&connection);
+    }
+}
+
+/// A client that is on its way to a service's listener, when the launcher asks whether that has nothing to do, is served.
+fn idle_exit_of_a_listener() {
+    let (connection, events) = connect();
+    let (idle, idle_events) = connect_to(OTHER_SERVICE_NAME);
+    let served = ask(&connection, "listen");
+    let endpoint = served.endpoint("endpoint").unwrap();
+    let first = pid(&connection);
+    let service = rustix::process::Pid::from_raw(i32::try_from(first).unwrap()).unwrap();
+    let signal = |signal| rustix::process::kill_process(service, signal).unwrap();
+    for _ in 0..10 {
+        signal(rustix::process::Signal::STOP);
+        // Another service was idle as long, is asked, and ended: so the stopped one has been asked, too.
+        for _ in 0..2 {
+            pid(&idle);
+            assert_eq!(next(&idle_events), Event::Interrupted);
+        }
+        let client = Connection::from_endpoint(endpoint).activate();
+        let reply = client.send_with_reply(&op("pid"));
+        signal(rustix::process::Signal::CONT);
+        let reply = block_on(reply.with_timeout(FOR_EVER)).expect("it was on its way");
+        assert_eq!(reply.uint64("pid"), Ok(first));
+        assert_eq!(pid(&connection), first);
+    }
+    assert_eq!(next(&events), Event::Interrupted, "then it has nothing to do");
+    assert_ne!(pid(&connection), first);
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::task::Waker::from(std::sync::Arc::new(Unpark(thread::current())));
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => thread::park(),
+        }
     }
 }
 

@@ -88,6 +88,8 @@ fn main() {
         "endpoint" => endpoint(),
         "listener-ends" => listener_ends(),
         "endpoint-descriptors" => endpoint_descriptors(),
+        "many-descriptors" => many_descriptors(),
+        "barrier-across-deaths" => barrier_across_deaths(),
         "launch-on-message" => launch_on_message(),
         "order" => order(),
         "kill-while-pending" => kill_while_pending(),
@@ -249,6 +251,89 @@ fn listener_ends() {
         let (_late, events) = connect_to(endpoint);
         assert!(matches!(next(&events), Event::Invalid(_)));
     }
+}
+
+/// So many at a time that they leave in parts, to a service and back.
+fn many_descriptors() {
+    use std::io::{Read, Write};
+    use std::os::fd::OwnedFd;
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let (connection, _events) = connect(SERVICE_NAME);
+    let open_there = || ask(&connection, &op("who")).array("descriptors").unwrap().len();
+    let (before_there, before) = (open_there(), open());
+    for count in [300, 300, 300, 100_usize] {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let copies: Array = (0..count).map(|_| OwnedFd::from(writer.try_clone().unwrap())).collect();
+        drop(writer);
+        let reply = ask(&connection, &op("echo").with("to", copies));
+        let to = reply.array("to").unwrap();
+        assert_eq!(to.len(), count);
+        for index in 0..count {
+            let mut file = std::fs::File::from(to.fd(index).unwrap().try_clone_to_owned().unwrap());
+            file.write_all(b"x").unwrap();
+        }
+        drop(reply);
+        let mut received = Vec::new();
+        // Its end: no process has kept one.
+        reader.read_to_end(&mut received).unwrap();
+        assert_eq!(received.len(), count);
+    }
+    while open() > before || open_there() > before_there {
+        thread::yield_now();
+    }
+    // Those that nobody replies to, nor looks at.
+    for _ in 0..10 {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let copies: Array = (0..100).map(|_| OwnedFd::from(writer.try_clone().unwrap())).collect();
+        drop(writer);
+        connection.send(&op("drop").with("to", copies)).unwrap();
+        assert_eq!(reader.read_to_end(&mut Vec::new()).unwrap(), 0);
+    }
+    while open() > before || open_there() > before_there {
+        thread::yield_now();
+    }
+}
+
+/// Barriers run once each, in order, whether what was sent before them has left or was lost with the service.
+fn barrier_across_deaths() {
+    let (connection, events) = connect(SERVICE_NAME);
+    let (sender, ran) = channel();
+    let mut pid = service_pid(&connection);
+    for round in 0..20_u32 {
+        let suspension = connection.suspend();
+        let lost = connection.send_with_reply(&op("who"));
+        let first = sender.clone();
+        connection.send_barrier(move || first.send((round, "after what was lost")).unwrap());
+        kill(pid);
+        drop(suspension);
+        assert!(matches!(next(&events), Event::Interrupted));
+        assert_eq!(block_on(lost).unwrap_err(), Error::Interrupted);
+        assert_eq!(ran.recv_timeout(FOR_EVER), Ok((round, "after what was lost")));
+
+        // One that runs while the service dies, and holds up what launches the next one.
+        pid = service_pid(&connection);
+        let (go_on, may_go_on) = channel::<()>();
+        let second = sender.clone();
+        connection.send_barrier(move || {
+            second.send((round, "begun")).unwrap();
+            may_go_on.recv().unwrap();
+            second.send((round, "done")).unwrap();
+        });
+        assert_eq!(ran.recv_timeout(FOR_EVER), Ok((round, "begun")));
+        kill(pid);
+        assert!(matches!(next(&events), Event::Interrupted));
+        let next_one = connection.send_with_reply(&op("who"));
+        let third = sender.clone();
+        connection.send_barrier(move || third.send((round, "after the next one")).unwrap());
+        assert!(ran.try_recv().is_err());
+        go_on.send(()).unwrap();
+        assert_eq!(ran.recv_timeout(FOR_EVER), Ok((round, "done")));
+        assert_eq!(ran.recv_timeout(FOR_EVER), Ok((round, "after the next one")));
+        let successor = u32::try_from(block_on(next_one).unwrap().uint64("pid").unwrap()).unwrap();
+        assert_ne!(std::mem::replace(&mut pid, successor), successor);
+    }
+    assert!(ran.try_recv().is_err());
+    assert!(events.try_recv().is_err());
 }
 
 fn endpoint_descriptors() {

@@ -12,6 +12,7 @@ mod replies;
 mod requirements;
 mod sandbox;
 mod sessions;
+mod tasks;
 mod values;
 
 use crate::case::Case;
@@ -73,6 +74,8 @@ pub const RULES: &[(&str, &str)] = &[
         "k",
         "an agent is reached by a name that it serves, as a service is; one that dies interrupts, and is reached when it is back",
     ),
+    ("l", "asynchronous handlers begin in the order of arrival, and go on beside each other up to a bound"),
+    ("m", "launchd's events have a handler each, on Apple platforms"),
 ];
 
 pub use agents::run as run_agent;
@@ -84,6 +87,7 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         order::CASES,
         agents::CASES,
         replies::CASES,
+        tasks::CASES,
         requirements::CASES,
         ending::CASES,
         endpoints::CASES,
