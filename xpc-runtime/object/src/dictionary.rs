@@ -85,8 +85,19 @@ pub(crate) fn typed<'a, T>(
     expected: Type,
     read: impl FnOnce(&'a Object) -> Option<T>,
 ) -> Result<T, ValueError> {
+    typed_value(value, key, expected, |value| value.kind(), |value| read(value).ok_or(value))
+}
+
+/// The same for whatever stands for a value; what `read` does not want it gives back.
+pub(crate) fn typed_value<V, T>(
+    value: Option<V>,
+    key: impl Fn() -> String,
+    expected: Type,
+    kind: impl FnOnce(&V) -> Type,
+    read: impl FnOnce(V) -> Result<T, V>,
+) -> Result<T, ValueError> {
     let value = value.ok_or_else(|| ValueError::Missing { key: key() })?;
-    read(value).ok_or_else(|| ValueError::WrongType { key: key(), expected, found: value.kind() })
+    read(value).map_err(|value| ValueError::WrongType { key: key(), expected, found: kind(&value) })
 }
 
 macro_rules! getters {
