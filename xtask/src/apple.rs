@@ -56,7 +56,20 @@ impl Build {
         run(&mut self.cargo("build", &["--package", "libxpc-shim"]))?;
         run(&mut self.cargo("test", &["--package", "libxpc-shim", "--tests"]))?;
         let runtime = ["--package", "xpc-runtime", "--package", "xpc-runtime-tests", "--lib"];
-        let tests = ["--test", "over_shim", "--test", "serde", "--test", "launcher", "--test", "mach"];
+        let tests = [
+            "--test",
+            "over_shim",
+            "--test",
+            "serde",
+            "--test",
+            "launcher",
+            "--test",
+            "mach",
+            "--test",
+            "requests",
+            "--test",
+            "tasks",
+        ];
         run(self.cargo("test", &runtime).args(tests))?;
         let conformance = self.conformance()?;
         run(&mut Command::new(&conformance))?;
