@@ -5,6 +5,7 @@ mod building;
 mod bundles;
 #[cfg(target_os = "linux")]
 mod c_programs;
+mod coverage;
 mod details;
 mod embed;
 #[cfg(target_os = "linux")]

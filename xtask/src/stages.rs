@@ -180,7 +180,7 @@ pub fn miri() -> Outcome {
         test.env("CARGO_TARGET_DIR", target().join("miri"));
         test
     };
-    run(&mut interpret("xpc-object", &["--test", "golden", "--test", "roundtrip"]))?;
+    run(&mut interpret("xpc-object", &["--test", "golden", "--test", "roundtrip", "--test", "view"]))?;
     if !cfg!(target_os = "linux") {
         println!("the shim of libxpc is Linux's");
         return Ok(());

@@ -75,6 +75,11 @@ fn a_full_queue_of_an_agents_is_waited_for() {
 }
 
 #[test]
+fn an_agent_whose_socket_is_there_before_it_is_started_by_its_first_client() {
+    run("on-demand");
+}
+
+#[test]
 fn other_users_are_refused() {
     run("strangers");
 }

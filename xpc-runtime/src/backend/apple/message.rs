@@ -1,7 +1,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use xpc_object::Dictionary;
+use xpc_object::{Dictionary, DictionaryView};
 
 use super::object::{self, Retained};
 use super::raw::{
@@ -32,6 +32,12 @@ impl Message {
 
     pub(super) fn as_ptr(&self) -> xpc_object_t {
         self.object.as_ptr()
+    }
+
+    /// The object is libxpc's: nothing of it can be borrowed.
+    #[expect(clippy::unused_self, reason = "the other backend has something to show")]
+    pub(crate) fn view(&self) -> Option<DictionaryView<'_>> {
+        None
     }
 
     pub(crate) fn dictionary(&self) -> &Dictionary {
