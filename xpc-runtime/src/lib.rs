@@ -124,7 +124,7 @@ pub use crate::message::{Message, Reply};
 pub use crate::outcome::HandlerOutcome;
 pub use crate::reply::{ReplyFuture, TimedReply};
 pub use crate::requirement::{EntitlementValue, PeerRequirement};
-pub use crate::service::{dispatch_main, xpc_main};
+pub use crate::service::{dispatch_main, on_launch_event, xpc_main};
 pub use crate::session::{InactiveSession, Session};
 pub use crate::spawn::{Spawn, Spawner, Task};
 pub use crate::transaction::Transaction;

@@ -1,5 +1,7 @@
-use crate::backend;
+use xpc_object::Dictionary;
+
 use crate::connection::{Accepted, Inactive};
+use crate::{Error, backend};
 
 /// Runs the service: the last thing its `main` calls.
 ///
@@ -29,4 +31,17 @@ pub fn xpc_main(mut accept: impl FnMut(Inactive<Accepted>) + Send + 'static) -> 
 #[doc(alias = "dispatch_main(3)")]
 pub fn dispatch_main() -> ! {
     backend::dispatch_main()
+}
+
+/// Has `handler` called for each event of one of launchd's streams that the job's `LaunchEvents` names, with the name that
+/// the event has there and all that is known of it; launchd starts the job for it. To be called before
+/// [`dispatch_main`]. Events come one at a time, and cannot be put off; a panic in the handler ends the process.
+///
+/// # Errors
+/// [`Error::Unsupported`] off Apple platforms, where nobody has such events; [`Error::Invalid`] for a stream that has a
+/// handler; [`Error::Encode`] for a name with a NUL in it.
+#[doc(alias = "xpc_set_event_stream_handler")]
+#[doc(alias = "XPC_EVENT_KEY_NAME")]
+pub fn on_launch_event(stream: &str, handler: impl FnMut(&str, Dictionary) + Send + 'static) -> Result<(), Error> {
+    backend::on_launch_event(stream, Box::new(handler))
 }

@@ -500,11 +500,11 @@ pub extern "C" fn xpc_connection_get_egid(object: Lent) -> u32 {
     credentials(object, "xpc_connection_get_egid").map_or(u32::MAX, |peer| peer.egid)
 }
 
-/// `au_asid_t xpc_connection_get_asid(xpc_connection_t)`: there are no audit sessions here, and 0 is the default one's.
+/// `au_asid_t xpc_connection_get_asid(xpc_connection_t)`
 #[unsafe(no_mangle)]
 pub extern "C" fn xpc_connection_get_asid(object: Lent) -> i32 {
-    shared(object, "xpc_connection_get_asid");
-    0
+    let peer = credentials(object, "xpc_connection_get_asid");
+    peer.and_then(|peer| peer.asid()).map_or(-1, u32::cast_signed)
 }
 
 /// `void xpc_connection_set_context(xpc_connection_t, void *)`

@@ -18,6 +18,7 @@ mod connection;
 mod convert;
 mod dictionary;
 mod error;
+mod launch_event;
 mod log;
 mod main_loop;
 mod memory;

@@ -2,7 +2,7 @@
 //!
 //! | item | contract |
 //! |---|---|
-//! | `Inactive` | `service(&str) -> Self` always succeeds; `credentials(&self) -> Option<_>` with `pid`, `euid`, `egid`, known for accepted peers; `activate(self, Handler) -> Connection`. Dropped inactive, it is legal, and an accepted one rejects its client |
+//! | `Inactive` | `service(&str) -> Self` always succeeds; `credentials(&self) -> Option<_>` with `pid`, `euid`, `egid`, `asid()`, known for accepted peers; `activate(self, Handler) -> Connection`. Dropped inactive, it is legal, and an accepted one rejects its client |
 //! | `Handler` | `Box<dyn FnMut(&Connection, Event) + Send>`; called for one event at a time. Its panics end the process |
 //! | `Event` | `Message(Message)`, `Interrupted` (connections made by name only), `PeerRejected(Arc<str>)`, `TerminationImminent` (accepted ones only), `Invalid(Arc<str>)` once and last; the handler is dropped after it |
 //! | `Connection` | `Clone` of one reference, `Send + Sync`; `send`, `send_with_reply`, `send_with_reply_blocking(&Dictionary, Option<Duration>)`, `cancel`, `credentials`, `name`, `invalidation_reason -> Option<Arc<str>>`. The last clone of a named one ends it after what was queued has left; an accepted one keeps itself alive |
@@ -10,6 +10,7 @@
 //! | `requirement`, `PeerRequirement` | a function for each requirement, which makes one or refuses to: what exists is valid, and can be compared. `Inactive::require_peer(&mut self, &PeerRequirement)`, the last one counts; `Message::require_sender(&self, &PeerRequirement)` |
 //! | `Listener` | `requiring(Option<PeerRequirement>, FnMut(Inactive) + Send + 'static) -> Self` listens at once; `endpoint(&self) -> Endpoint`; `cancel(&self)`, and its drop, end it and what it accepted |
 //! | `Listener`, names | `mach_service(&str, Option<PeerRequirement>, FnMut(Inactive) + Send + 'static, FnOnce(Arc<str>) + Send + 'static) -> Self`; the last is called once where it cannot begin or was cancelled, never inside another call. `Inactive::mach_service(&str)`: as `service`, for what `Listener::mach_service` serves |
+//! | `on_launch_event` | `fn(&str, Box<dyn FnMut(&str, Dictionary) + Send>) -> Result<(), Error>`, once for a stream, or its refusal |
 //! | `dispatch_main` | `fn() -> !`, on the main thread |
 //! | `Inactive`, flow | `set_budget(&mut self, Budget)`; a backend without limits ignores it |
 //! | `Connection`, flow | `send_blocking`, `send_ready -> SendReady`, a `Future<Output = Result<(), _>>`; `send_barrier(FnOnce() + Send)`, which runs in any case; `suspend -> Suspension`, whose drop resumes and which is a clone of the connection; `set_context(Arc<dyn Any + Send + Sync>)`, `context`, dropped with the last clone; `hold_messages(bool)`: what comes from the peer, replies apart, waits for the handler, in order, until it is called again; inside a handler, too |
@@ -39,8 +40,8 @@ mod chosen;
 pub use chosen::Budget;
 pub(crate) use chosen::{
     Connection, Event, Inactive, Listener, Message, PeerRequirement, Queue, Reply, ReplyFuture, SendReady, Session,
-    SessionEvent, SessionSettings, Suspension, Timer, Transaction, activity, after, dispatch_main, log, requirement,
-    run_service, testing,
+    SessionEvent, SessionSettings, Suspension, Timer, Transaction, activity, after, dispatch_main, log,
+    on_launch_event, requirement, run_service, testing,
 };
 
 const _: () = {

@@ -100,6 +100,13 @@ impl Session {
     }
 }
 
+type LaunchHandler = Box<dyn FnMut(&str, Dictionary) + Send>;
+
+/// There is no launchd.
+pub(crate) fn on_launch_event(_stream: &str, _handler: LaunchHandler) -> Result<(), Error> {
+    Err(Error::Unsupported("only launchd has launch events: there are none off Apple platforms"))
+}
+
 /// Standard error: the launcher forwards a service's, with its name.
 pub(crate) mod log {
     use crate::logging::Level;

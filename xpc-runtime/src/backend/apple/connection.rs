@@ -39,6 +39,14 @@ pub(crate) struct Credentials {
     pub pid: u32,
     pub euid: u32,
     pub egid: u32,
+    asid: i32,
+}
+
+impl Credentials {
+    /// Negative numbers stand for none.
+    pub(crate) fn asid(&self) -> Option<u32> {
+        u32::try_from(self.asid).ok()
+    }
 }
 
 /// A connection that was not activated. libxpc forbids to release one that `xpc_connection_create` made.
@@ -400,13 +408,18 @@ pub(super) fn c_name(name: &str) -> CString {
 
 fn credentials(connection: &Retained) -> Option<Credentials> {
     // SAFETY: a live connection.
-    let (pid, euid, egid) = unsafe {
+    let (pid, euid, egid, asid) = unsafe {
         let connection = connection.as_ptr();
-        (xpc_connection_get_pid(connection), xpc_connection_get_euid(connection), xpc_connection_get_egid(connection))
+        (
+            xpc_connection_get_pid(connection),
+            xpc_connection_get_euid(connection),
+            xpc_connection_get_egid(connection),
+            xpc_connection_get_asid(connection),
+        )
     };
     // Zero or less before the first exchange.
     let pid = u32::try_from(pid).ok().filter(|pid| *pid != 0)?;
-    Some(Credentials { pid, euid, egid })
+    Some(Credentials { pid, euid, egid, asid })
 }
 
 pub(super) fn is_error(object: &Retained, constant: *const xpc_dictionary_s) -> bool {

@@ -10,6 +10,7 @@ mod connection;
 mod entry;
 mod events;
 mod flow;
+mod launch_event;
 mod listener;
 pub(crate) mod log;
 mod memory;
@@ -33,6 +34,7 @@ pub use self::flow::Budget;
 pub(crate) use self::{
     connection::{Connection, Event, Inactive},
     flow::{SendReady, Suspension},
+    launch_event::on_launch_event,
     listener::Listener,
     message::{Message, Reply},
     queue::{Queue, Timer, after},
