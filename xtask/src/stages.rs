@@ -133,6 +133,13 @@ pub fn unit() -> Outcome {
     run(test.args(workspace()))
 }
 
+/// Other people's implementations in Rust, each in a workspace of its own: what they need stays out of ours.
+pub fn peers() -> Outcome {
+    let mut test =
+        command("cargo", &["test", "--locked", "--quiet", "--manifest-path", "tests/peers/idevice/Cargo.toml"]);
+    run(test.env("CARGO_TARGET_DIR", target().join("peers")))
+}
+
 /// Nightly Rust with these components, which the sanitizers, the fuzzer and Miri need.
 pub fn nightly(components: &[&str]) -> Outcome {
     let listed = ask("rustup", &["component", "list", "--installed", "--toolchain", "nightly"]);

@@ -9,11 +9,12 @@ type Stage = (&'static str, fn() -> Outcome);
 
 const SETUP: [Stage; 3] =
     [("rust", stages::rust), ("python", stages::python), ("apple-bundles", stages::apple_bundles)];
-const TESTS: [Stage; 13] = [
+const TESTS: [Stage; 14] = [
     ("fmt", stages::fmt),
     ("clippy", stages::clippy),
     ("doc", stages::doc),
     ("unit", stages::unit),
+    ("peers", stages::peers),
     ("whole-way", stages::whole_way),
     ("demo", stages::demo),
     ("conformance", stages::conformance),
