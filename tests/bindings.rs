@@ -479,6 +479,11 @@ fn declared() -> Check {
     Check::declarations(&all_sources())
 }
 
+/// The names of all of XPC's functions and variables among that.
+pub fn declared_names() -> BTreeSet<String> {
+    Check::declarations(&HEADERS.map(sys).concat()).symbols.into_iter().collect()
+}
+
 fn all_sources() -> String {
     HEADERS.iter().chain(&OTHERS).map(|module| sys(module)).collect()
 }

@@ -81,9 +81,15 @@ const HEADERS: [&str; 55] = [
     "xpc/session.h",
 ];
 
-/// What no header declares since the compiler or the linker asks for it, with the first system that has it.
-const COMPILERS: [(&str, &str); 3] =
-    [("__bzero", "10.0"), ("dyld_stub_binder", "10.6"), ("_availability_version_check", "10.15")];
+/// What no header declares, since the compiler or the linker asks for it, or since zig does not ship `os/log.h`; with the
+/// first system that has it.
+const OTHERS: [(&str, &str); 5] = [
+    ("__bzero", "10.0"),
+    ("dyld_stub_binder", "10.6"),
+    ("_availability_version_check", "10.15"),
+    ("os_log_create", "10.12"),
+    ("_os_log_impl", "10.12"),
+];
 
 /// The system that every symbol came with.
 fn versions() -> &'static BTreeMap<String, Vec<u32>> {
@@ -93,7 +99,7 @@ fn versions() -> &'static BTreeMap<String, Vec<u32>> {
         assert!(declared.len() > 1500, "clang names {} only", declared.len());
         // What names no version is older than the habit of naming them.
         let named = declared.into_iter().map(|(name, version)| (name, version.unwrap_or_else(|| "10.0".to_owned())));
-        let added = COMPILERS.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned()));
+        let added = OTHERS.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned()));
         named.chain(added).map(|(name, version)| (name, number(&version))).collect()
     })
 }

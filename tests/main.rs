@@ -5,8 +5,11 @@ mod building;
 mod bundles;
 #[cfg(target_os = "linux")]
 mod c_programs;
+mod coverage;
 mod details;
 mod embed;
+#[cfg(target_os = "linux")]
+mod facts;
 mod faults;
 mod golden;
 mod headers;
@@ -15,6 +18,7 @@ mod killed;
 #[cfg(target_os = "linux")]
 mod linking;
 mod mistakes;
+mod oslog;
 mod packages;
 mod rustflags;
 mod sandbox;

@@ -67,6 +67,7 @@ impl<R: Role> Inactive<R> {
     /// The handler may return `()` or a `Result`: see [`HandlerOutcome`]. Handlers of one connection run one at a time,
     /// on a thread of the runtime's; a panic in one ends the process.
     #[doc(alias = "xpc_connection_set_event_handler")]
+    #[doc(alias = "xpc_dictionary_get_remote_connection")]
     pub fn on_message<O: HandlerOutcome>(
         mut self,
         mut handler: impl FnMut(&Connection, Message) -> O + Send + 'static,
@@ -177,6 +178,12 @@ impl Inactive<Accepted> {
     #[doc(alias = "xpc_connection_get_egid")]
     pub fn egid(&self) -> Option<u32> {
         self.connection.credentials().map(|peer| peer.egid)
+    }
+
+    /// The client's audit session, if it is in one.
+    #[doc(alias = "xpc_connection_get_asid")]
+    pub fn asid(&self) -> Option<u32> {
+        self.connection.credentials().and_then(|peer| peer.asid())
     }
 }
 
@@ -315,6 +322,12 @@ impl Connection {
     #[doc(alias = "xpc_connection_get_egid")]
     pub fn egid(&self) -> Option<u32> {
         self.0.credentials().map(|peer| peer.egid)
+    }
+
+    /// The other side's audit session, if it is in one; `None` while that is not known.
+    #[doc(alias = "xpc_connection_get_asid")]
+    pub fn asid(&self) -> Option<u32> {
+        self.0.credentials().and_then(|peer| peer.asid())
     }
 }
 

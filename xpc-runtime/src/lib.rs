@@ -80,6 +80,10 @@
 //! With the feature `serde`, `to_dictionary` makes a message of any type that implements serde's `Serialize`, and
 //! `from_dictionary` reads one; `xpc-object` says what becomes of what.
 //!
+//! # Logs
+//! [`logging`] writes to where people look for it: the unified log on Apple platforms, standard error elsewhere; panics go
+//! there by themselves. The features `log` and `tracing` are for the crates of these names.
+//!
 //! # Backends
 //! On Apple platforms the crate needs libSystem alone and macOS 11. `--cfg xpc_runtime_force_portable` in `RUSTFLAGS`
 //! chooses the portable backend where it supports the system.
@@ -91,6 +95,7 @@ mod error;
 mod executor;
 mod flow;
 mod listener;
+pub mod logging;
 mod message;
 mod outcome;
 mod reply;
@@ -110,7 +115,7 @@ pub use crate::message::{Message, Reply};
 pub use crate::outcome::HandlerOutcome;
 pub use crate::reply::{ReplyFuture, TimedReply};
 pub use crate::requirement::{EntitlementValue, PeerRequirement};
-pub use crate::service::{dispatch_main, xpc_main};
+pub use crate::service::{dispatch_main, on_launch_event, xpc_main};
 pub use crate::session::{InactiveSession, Session};
 pub use crate::spawn::{Spawn, Spawner, Task};
 pub use crate::transaction::Transaction;

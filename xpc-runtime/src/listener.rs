@@ -97,7 +97,8 @@ impl Listener<MachService> {
     /// On Apple platforms the process is a job of launchd's, whose property list has the name among its `MachServices`;
     /// launchd starts it when the first message is sent to it. Elsewhere somebody starts it, and the name is a socket
     /// in `$XDG_RUNTIME_DIR/xpc-runtime/<name>`, which only its user may enter; other users' processes, root's too, are
-    /// refused. A name is at most 127 bytes long and has no `/` in it. From its activation on, SIGTERM ends the process with
+    /// refused. systemd can have made that socket before (`ListenSequentialPacket=` of a socket unit), and then starts
+    /// the process with its first client. A name is at most 127 bytes long and has no `/` in it. From its activation on, SIGTERM ends the process with
     /// its last [`Transaction`](crate::Transaction), unless the program handles that signal.
     #[doc(alias = "xpc_connection_create_mach_service")]
     #[doc(alias = "XPC_CONNECTION_MACH_SERVICE_LISTENER")]

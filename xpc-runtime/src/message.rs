@@ -1,7 +1,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use xpc_object::{Dictionary, Object};
+use xpc_object::{Date, Dictionary, Endpoint, Fd, Object, SharedMemory, Uuid, ValueError};
 
 use crate::error::neutral;
 use crate::{Error, backend};
@@ -36,6 +36,25 @@ impl Message {
         Reply { right: self.0.reply(), contents }.send()
     }
 }
+
+macro_rules! getters {
+    ($($name:ident: $type:ty),*) => {
+        /// The typed getters of [`Dictionary`], which here read the message where it lies, if it can be: nothing is made of
+        /// the values that nobody asks for. Whatever else is asked of a message makes a dictionary of it first.
+        #[expect(clippy::missing_errors_doc, reason = "each stands at the dictionary's getter of the same name")]
+        impl Message {$(
+            #[doc = concat!("As [`Dictionary::", stringify!($name), "`].")]
+            pub fn $name(&self, key: &str) -> Result<$type, ValueError> {
+                self.0.view().map_or_else(|| self.0.dictionary().$name(key), |view| view.$name(key))
+            }
+        )*}
+    };
+}
+
+getters!(
+    bool: bool, int64: i64, uint64: u64, double: f64, date: Date, string: &str, uuid: Uuid, fd: &Fd,
+    shared_memory: &SharedMemory, endpoint: &Endpoint
+);
 
 impl Deref for Message {
     type Target = Dictionary;

@@ -1,9 +1,10 @@
 use std::fmt::Display;
 
+use crate::logging::{self, Level};
+
 /// What a message handler may return: nothing, or a `Result`, so that `?` can be used in it.
 ///
-/// An `Err` is written to standard error (a service's log; on Apple platforms nobody sees a service's standard error so
-/// far). If the message awaits a reply and got none, its sender is interrupted.
+/// An `Err` is written to the [log](crate::logging). If the message awaits a reply and got none, its sender is interrupted.
 pub trait HandlerOutcome: sealed::Sealed {
     #[doc(hidden)]
     fn report(self);
@@ -16,7 +17,12 @@ impl HandlerOutcome for () {
 impl<E: Display> HandlerOutcome for Result<(), E> {
     fn report(self) {
         if let Err(error) = self {
-            eprintln!("XPC message handler failed: {error}");
+            let text = format!("XPC message handler failed: {error}");
+            // On Apple platforms nobody sees a service's standard error, but an app's may be a terminal.
+            if cfg!(any(target_vendor = "apple", xpc_runtime_force_apple)) {
+                eprintln!("{text}");
+            }
+            logging::write(Level::Error, "handler", &text);
         }
     }
 }

@@ -67,11 +67,20 @@ impl Spawner {
         Self::new(Executor::shared().clone())
     }
 
-    /// Another executor's:
+    /// Another executor's; a closure of one argument, which is the task, is one, too.
     ///
-    /// ```ignore
-    /// Spawner::new(tokio::runtime::Handle::current())         // with the feature `tokio`
-    /// Spawner::new(|task| smol::spawn(task).detach())
+    /// With the feature `tokio`:
+    ///
+    /// ```
+    /// # #[cfg(feature = "tokio")]
+    /// # {
+    /// use xpc_runtime::Spawner;
+    ///
+    /// let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
+    /// let spawner = Spawner::new(runtime.handle().clone());
+    /// # drop(spawner);
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn new(spawn: impl Spawn) -> Self {
         Self { spawn: Arc::new(spawn), max_in_flight: Self::MAX_IN_FLIGHT }

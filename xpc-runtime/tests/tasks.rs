@@ -236,6 +236,8 @@ fn a_panic_in_an_asynchronous_handler_ends_the_process() {
         peer.on_message_async(&spawner, panics).activate();
     });
     let connection = Connection::from_endpoint(&listener.endpoint()).activate();
+    // The message goes while the panic unwinds, a moment before the process does.
     let _ = connection.send_with_reply_timeout(&number(1), FOR_EVER);
+    thread::park_timeout(FOR_EVER);
     eprintln!("survived");
 }

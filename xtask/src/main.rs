@@ -1,10 +1,12 @@
 //! What a developer or CI runs.
 
+mod apple;
 mod bench;
 mod conformance;
 mod demo;
 mod env;
 mod fuzz;
+mod sanitizer;
 mod stages;
 mod test;
 

@@ -1,6 +1,7 @@
 //! The stages of the tests, each a command or a few.
 
 use crate::env::{Outcome, ask, command, host, root, run, target, tools, venv_bin};
+use crate::sanitizer::Sanitizer;
 
 /// The oldest Rust that the crates promise to build with; `rust-version` in their manifests says the same.
 const MSRV: &str = "1.88.0";
@@ -132,6 +133,13 @@ pub fn unit() -> Outcome {
     run(test.args(workspace()))
 }
 
+/// Other people's implementations in Rust, each in a workspace of its own: what they need stays out of ours.
+pub fn peers() -> Outcome {
+    let mut test =
+        command("cargo", &["test", "--locked", "--quiet", "--manifest-path", "tests/peers/idevice/Cargo.toml"]);
+    run(test.env("CARGO_TARGET_DIR", target().join("peers")))
+}
+
 /// Nightly Rust with these components, which the sanitizers, the fuzzer and Miri need.
 pub fn nightly(components: &[&str]) -> Outcome {
     let listed = ask("rustup", &["component", "list", "--installed", "--toolchain", "nightly"]);
@@ -147,7 +155,7 @@ pub fn nightly(components: &[&str]) -> Outcome {
 }
 
 /// The runtime under AddressSanitizer (with its leak detector) and ThreadSanitizer; the standard library is built with
-/// them too, and rustix calls libc, so that its calls are seen.
+/// them too.
 pub fn sanitize() -> Outcome {
     if !cfg!(target_os = "linux") {
         println!("the portable backend, which this is about, is Linux's");
@@ -155,26 +163,37 @@ pub fn sanitize() -> Outcome {
     }
     nightly(&["rust-src"])?;
     let host = host()?;
-    for sanitizer in ["address", "thread"] {
+    for sanitizer in Sanitizer::ALL {
+        let folder = target().join(sanitizer.name());
         let test =
             ["+nightly", "test", "--locked", "--quiet", "-Zbuild-std", "--target", &host, "--lib", "--bins", "--tests"];
         let mut test = command("cargo", &test);
         test.args(["--package", "xpc-object", "--package", "xpc-portable", "--package", "xpc-runtime-tests"]);
-        test.env("RUSTFLAGS", format!("-Zsanitizer={sanitizer} --cfg=rustix_use_libc"));
-        run(test.env("CARGO_TARGET_DIR", target().join(sanitizer)))?;
+        test.env("CARGO_ENCODED_RUSTFLAGS", sanitizer.flags(&folder)?.join("\x1f"));
+        run(test.env("CARGO_TARGET_DIR", folder))?;
     }
     Ok(())
 }
 
-/// Values and codec under Miri, which sees undefined behaviour in what they use. A few cases a property: it is slow.
+/// Values and codec under Miri, which sees undefined behaviour in what they use; and the Apple backend's objects and
+/// blocks, over the shim's. A few cases a property: it is slow.
 pub fn miri() -> Outcome {
     nightly(&["miri", "rust-src"])?;
-    let test = ["+nightly", "miri", "test", "--locked", "--quiet", "--package", "xpc-object"];
-    let mut test = command("cargo", &test);
-    test.args(["--lib", "--test", "golden", "--test", "roundtrip"]);
-    // proptest reads the environment and looks for its file of failures.
-    test.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("PROPTEST_CASES", "4");
-    run(test.env("CARGO_TARGET_DIR", target().join("miri")))
+    let interpret = |package, tests: &[&str]| {
+        let test = ["+nightly", "miri", "test", "--locked", "--quiet", "--package", package, "--lib"];
+        let mut test = command("cargo", &test);
+        // proptest reads the environment and looks for its file of failures.
+        test.args(tests).env("MIRIFLAGS", "-Zmiri-disable-isolation").env("PROPTEST_CASES", "4");
+        test.env("CARGO_TARGET_DIR", target().join("miri"));
+        test
+    };
+    run(&mut interpret("xpc-object", &["--test", "golden", "--test", "roundtrip", "--test", "view"]))?;
+    if !cfg!(target_os = "linux") {
+        println!("the shim of libxpc is Linux's");
+        return Ok(());
+    }
+    let flags = "--cfg xpc_runtime_force_apple --cfg rustix_use_libc";
+    run(interpret("xpc-runtime", &[]).env("RUSTFLAGS", flags))
 }
 
 /// The whole way, through the real binary.

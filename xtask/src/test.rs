@@ -9,14 +9,16 @@ type Stage = (&'static str, fn() -> Outcome);
 
 const SETUP: [Stage; 3] =
     [("rust", stages::rust), ("python", stages::python), ("apple-bundles", stages::apple_bundles)];
-const TESTS: [Stage; 12] = [
+const TESTS: [Stage; 14] = [
     ("fmt", stages::fmt),
     ("clippy", stages::clippy),
     ("doc", stages::doc),
     ("unit", stages::unit),
+    ("peers", stages::peers),
     ("whole-way", stages::whole_way),
     ("demo", stages::demo),
     ("conformance", stages::conformance),
+    ("apple", crate::apple::stage),
     ("sanitize", stages::sanitize),
     ("fuzz", crate::fuzz::stage),
     ("miri", stages::miri),

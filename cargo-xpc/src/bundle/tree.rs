@@ -60,30 +60,18 @@ fn populate(
     };
     let (mut litter, mut files) = (Vec::new(), Vec::new());
     let mut folders = vec![Utf8PathBuf::new()];
-    while let Some(folder) = folders.pop() {
-        make_folder(&target(to, &folder))?;
-        let before = folders.len();
-        for (name, kind) in root.list(&folder).map_err(|e| unread(root.shown(&folder), e))? {
-            let name = name.into_string().map_err(|name| {
-                StagingError::NotUtf8(root.shown(&folder).join(&*name.to_string_lossy()).into_string())
-            })?;
-            let path = folder.join(&name);
-            if is_litter(&name) {
-                litter.push(root.shown(&path));
-            } else if kind.is_dir() {
-                folders.push(path);
-            } else if kind.is_symlink() {
-                let points_at = root.read_link(&path).map_err(|e| unread(root.shown(&path), e))?;
-                make_symlink(&points_at, &target(to, &path))?;
-            } else if kind.is_file() {
-                files.push(path);
-            } else {
-                return Err(StagingError::SpecialFile(root.shown(&path)));
-            }
+    // A level at a time: no folder waits for those beside it.
+    while !folders.is_empty() {
+        let made: Vec<_> = folders.par_iter().map(|folder| make_likeness(&root, folder, to)).collect();
+        folders.clear();
+        for made in made {
+            let made = made?;
+            folders.extend(made.folders);
+            files.extend(made.files);
+            litter.extend(made.litter);
         }
-        // The first one is next.
-        folders[before..].reverse();
     }
+    files.sort();
     litter.sort();
     // No file waits for another; the error is that of the first in order, as if one came after the other.
     let same_folder = |a: &Utf8PathBuf, b: &Utf8PathBuf| a.parent() == b.parent();
@@ -96,6 +84,39 @@ fn populate(
     let done: Vec<_> = shares.par_iter().map(put_share).collect();
     done.into_iter().collect::<Result<(), _>>()?;
     Ok(litter)
+}
+
+/// What a folder has that comes after it.
+#[derive(Default)]
+struct Inside {
+    folders: Vec<Utf8PathBuf>,
+    files: Vec<Utf8PathBuf>,
+    litter: Vec<Utf8PathBuf>,
+}
+
+/// A folder, and the symlinks in it.
+fn make_likeness(root: &Root, folder: &Utf8Path, to: &Utf8Path) -> Result<Inside, StagingError> {
+    make_folder(&target(to, folder))?;
+    let mut inside = Inside::default();
+    for (name, kind) in root.list(folder).map_err(|e| unread(root.shown(folder), e))? {
+        let name = name
+            .into_string()
+            .map_err(|name| StagingError::NotUtf8(root.shown(folder).join(&*name.to_string_lossy()).into_string()))?;
+        let path = folder.join(&name);
+        if is_litter(&name) {
+            inside.litter.push(root.shown(&path));
+        } else if kind.is_dir() {
+            inside.folders.push(path);
+        } else if kind.is_symlink() {
+            let points_at = root.read_link(&path).map_err(|e| unread(root.shown(&path), e))?;
+            make_symlink(&points_at, &target(to, &path))?;
+        } else if kind.is_file() {
+            inside.files.push(path);
+        } else {
+            return Err(StagingError::SpecialFile(root.shown(&path)));
+        }
+    }
+    Ok(inside)
 }
 
 fn target(to: &Utf8Path, path: &Utf8Path) -> Utf8PathBuf {

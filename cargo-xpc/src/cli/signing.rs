@@ -4,6 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Failure;
 use super::ui::Ui;
+use crate::beneath::Stamp;
 use crate::config::CodeSigning;
 use crate::exit::Exit;
 use crate::macho::CodeFlags;
@@ -179,6 +180,15 @@ pub(super) fn warn_of_removed(plan: &SignPlan, ui: &Ui) {
     }
 }
 
+/// What signing read a moment ago, in files that the old bundle has too: reading back need not read it once more.
+struct ReadForSeals<'a>(&'a sign::Seen);
+
+impl verify::Known for ReadForSeals<'_> {
+    fn hashes(&self, stamp: &Stamp) -> Option<verify::Hashes> {
+        self.0.hashes(stamp).map(|&(sha1, sha256)| verify::Hashes { sha1, sha256 })
+    }
+}
+
 /// Makes the planned signatures, and reads them back: what does not verify is not published.
 pub(super) fn execute(plan: &SignPlan, bundle: &Utf8Path, ui: &Ui) -> Result<SignedBundle, Failure> {
     let progress = ui.progress("Signing");
@@ -187,9 +197,10 @@ pub(super) fn execute(plan: &SignPlan, bundle: &Utf8Path, ui: &Ui) -> Result<Sig
         crate::faults::point("signing");
     })?;
     drop(progress);
+    crate::faults::point("sealed");
     let progress = ui.progress("Verifying");
     progress.at(bundle.file_name().unwrap_or_default());
-    let report = verify::verify(bundle)?;
+    let report = verify::verify_knowing(bundle, &ReadForSeals(&signed.seen))?;
     drop(progress);
     let errors: Vec<String> = report.errors().map(|finding| format!("\n  {finding}")).collect();
     let broken = plan.kept.iter().find(|kept| report.errors().any(|finding| finding.path.starts_with(&kept.path)));

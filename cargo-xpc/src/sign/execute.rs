@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::files::SealedFiles;
 use super::machine::Machine;
+use super::seen::Seen;
 use super::settings::{Sealed, settings};
 use super::third_party::sealed_identity;
 use super::walk::Node;
@@ -27,6 +28,9 @@ pub struct SignedBundle {
     pub path: Utf8PathBuf,
     /// What was signed, in the order of the plan.
     pub code: Vec<SignedCode>,
+    /// What was read for it, and is as it was.
+    #[serde(skip)]
+    pub seen: Seen,
 }
 
 /// One signature that was made.
@@ -87,7 +91,7 @@ pub fn execute(
         Some(pool) => pool.install(|| work(&mut signed, &mut code))?,
         None => work(&mut signed, &mut code)?,
     }
-    Ok(SignedBundle { path: root.to_owned(), code: code.into_iter().flatten().collect() })
+    Ok(SignedBundle { path: root.to_owned(), code: code.into_iter().flatten().collect(), seen: plan.remembered.seen() })
 }
 
 /// What seals say about the code that is signed already, by the path of its executable.

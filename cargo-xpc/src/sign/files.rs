@@ -15,6 +15,7 @@ use rustix::fs::Mode;
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
 
+use super::seen::{self, Seen};
 use crate::anatomy::{Anatomy, AnatomyError};
 use crate::beneath::{Opened, Root, Stamp};
 use crate::macho::Content;
@@ -79,12 +80,22 @@ struct Known {
     content: Content,
     digests: Option<Digests>,
     bytes: Option<Arc<Vec<u8>>>,
+    /// Whether the stamp alone will tell that the file is the same.
+    tells: bool,
 }
 
 /// What is remembered of a bundle's files, by their paths. A plan carries it to the signing: there, each file's stamp says whether what is
 /// remembered still holds. In a copy of the bundle, where every file is another, nothing does.
 #[derive(Clone, Default)]
 pub(super) struct Remembered(HashMap<Utf8PathBuf, Known>);
+
+impl Remembered {
+    /// What whoever reads the bundle back may rely on.
+    pub(super) fn seen(&self) -> Seen {
+        let seen = self.0.values().filter(|known| known.tells);
+        seen.filter_map(|known| known.digests.map(|digests| (known.stamp, (digests.sha1, digests.sha256)))).collect()
+    }
+}
 
 impl fmt::Debug for Remembered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,14 +172,17 @@ impl<'a> Files<'a> {
         if let Some(known) = lock(&self.known).get(path) {
             return Ok(known.content.clone());
         }
-        let file = self.root.file(path)?;
+        let (file, tells) = match self.reading {
+            Reading::Look => (self.root.file(path)?, false),
+            Reading::Whole => seen::open(self.root, path)?,
+        };
         let content = file.sniff();
         if wants_bytes(&content) {
             self.read(path, file)?;
         } else if self.reading == Reading::Whole && (as_data || content != Content::MachO) {
             let (stamp, mode) = (file.stamp(), file.mode());
             let digests = Some(Digests::of_file(file)?);
-            let known = Known { stamp, mode, content: content.clone(), digests, bytes: None };
+            let known = Known { stamp, mode, content: content.clone(), digests, bytes: None, tells };
             lock(&self.known).insert(path.to_owned(), known);
         }
         Ok(content)
@@ -183,7 +197,7 @@ impl<'a> Files<'a> {
         // Of code, the hashes are those of the signed file.
         let hashes = self.reading == Reading::Whole && content != Content::MachO;
         let digests = hashes.then(|| Digests::of(&bytes));
-        let known = Known { stamp, mode, content, digests, bytes: fits.then(|| bytes.clone()) };
+        let known = Known { stamp, mode, content, digests, bytes: fits.then(|| bytes.clone()), tells: false };
         if !fits {
             self.kept.fetch_sub(length, Ordering::Relaxed);
         }

@@ -19,6 +19,7 @@ mod requirement;
 mod rules;
 mod scope;
 mod seal;
+mod seen;
 mod settings;
 mod third_party;
 mod timestamp;
@@ -40,6 +41,7 @@ pub use self::plan::{CodeKind, PlannedSignature, SignPlan, embed_profiles, plan,
 pub use self::profile::Profile;
 pub use self::requirement::Requirement;
 pub use self::scope::Scope;
+pub use self::seen::{Hashes, Seen};
 pub use self::third_party::{KeptCode, ThirdParty};
 pub use self::timestamp::check_timestamp;
 

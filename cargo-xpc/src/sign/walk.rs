@@ -127,6 +127,13 @@ struct Open {
     depth: usize,
 }
 
+/// What becomes of a bundle in a place for code.
+enum Nested {
+    Kept(KeptCode),
+    /// By the signature of this executable.
+    Signed(Utf8PathBuf),
+}
+
 impl Open {
     /// What is kept is not walked; it is sealed by the signature of the executable.
     fn keep(&mut self, kept: KeptCode) -> Utf8PathBuf {
@@ -234,7 +241,9 @@ impl Walk<'_> {
         if folder.components().count() > MAX_FOLDERS {
             return Err(SignError::TooManyFolders(self.shown(&folder.components().take(4).collect::<Utf8PathBuf>())));
         }
-        for (file_name, kind) in self.list(folder)? {
+        let list = self.list(folder)?;
+        let mut apart = self.nested_apart(open, folder, &list).into_iter();
+        for (file_name, kind) in list {
             let path = folder.join(&file_name);
             let name = open.name_of(&path);
             if ["_CodeSignature", "CodeResources", "_MASReceipt"].contains(&name.as_str()) || path == open.executable {
@@ -253,9 +262,17 @@ impl Walk<'_> {
             } else if !kind.is_dir() {
                 return Err(SignError::SpecialFile(self.shown(&path)));
             } else if rule.nested && file_name.contains('.') {
-                let executable = match third_party::keep_bundle(self.request, self.files, &path)? {
-                    Some(kept) => open.keep(kept),
-                    None => self.nested(&path, open.depth + 1)?,
+                let nested = match apart.next() {
+                    Some(part) => {
+                        let (part, nested) = part?;
+                        self.append(part);
+                        nested
+                    }
+                    None => self.nested_or_kept(&path, open.depth + 1)?,
+                };
+                let executable = match nested {
+                    Nested::Kept(kept) => open.keep(kept),
+                    Nested::Signed(executable) => executable,
                 };
                 let kind = EntryKind::Code { executable, optional: rule.optional, first: None };
                 open.entries.push(Entry { name, path, kind });
@@ -355,6 +372,42 @@ impl Walk<'_> {
         let what = if self.root.file(path)?.first().starts_with(b"#!") { "a script" } else { "not Mach-O" };
         let place = place_of(content, path);
         Ok(SignError::NotCode { path: self.shown(path), what: what.to_owned(), place })
+    }
+
+    /// What comes of the bundles in a place for code, in order: in an app they are walked side by side, none of them waits for another.
+    fn nested_apart(
+        &self,
+        open: &Open,
+        folder: &Utf8Path,
+        list: &[(String, FileType)],
+    ) -> Vec<Result<(Self, Nested), SignError>> {
+        // Deeper ones stay together.
+        if open.depth > 0 {
+            return Vec::new();
+        }
+        let is_nested = |path: &Utf8Path| *path != open.executable && open.rules.second(&open.name_of(path)).nested;
+        let folders = list.iter().filter(|(name, kind)| kind.is_dir() && name.contains('.'));
+        let paths: Vec<_> = folders.map(|(name, _)| folder.join(name)).filter(|path| is_nested(path)).collect();
+        let walk = |path: &Utf8PathBuf| {
+            let mut part = Self { nodes: Vec::new(), pending: Vec::new(), ..*self };
+            let nested = part.nested_or_kept(path, open.depth + 1)?;
+            Ok((part, nested))
+        };
+        paths.par_iter().map(walk).collect()
+    }
+
+    /// Goes on where another part ended.
+    fn append(&mut self, part: Self) {
+        let first = self.nodes.len();
+        self.nodes.extend(part.nodes);
+        self.pending.extend(part.pending.into_iter().map(|(number, pending)| (first + number, pending)));
+    }
+
+    fn nested_or_kept(&mut self, path: &Utf8Path, depth: usize) -> Result<Nested, SignError> {
+        Ok(match third_party::keep_bundle(self.request, self.files, path)? {
+            Some(kept) => Nested::Kept(kept),
+            None => Nested::Signed(self.nested(path, depth)?),
+        })
     }
 
     /// A folder in a place for code, with a dot in its name: a bundle, or a framework around bundles. Gives the executable by whose

@@ -4,6 +4,7 @@
 //! each once; then the results are put together in the order of the walk, so that a report does not depend on who was first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
@@ -12,12 +13,13 @@ use rustix::fs::FileType;
 use super::VerifyError;
 use super::code::{Identities, short};
 use super::file::{Done, FileJob, Job, compare};
+use super::hashes::Known;
 use super::report::{Report, What};
 use super::requirement::{Requirement, Truth};
 use super::rules::{KnownRules, may_be_omitted};
 use super::seal::{Entry, Seal};
 use crate::anatomy::{Anatomy, Versions, is_allowed_target};
-use crate::beneath::Root;
+use crate::beneath::{Root, Stamp};
 
 /// No app nests its bundles this deep.
 pub(super) const MAX_DEPTH: usize = 32;
@@ -35,10 +37,16 @@ const SIGNATURE_FILES: [&str; 7] = [
     "CodeTopDirectory",
 ];
 
-/// The walk, and what it leaves to be done.
-pub(super) struct Verifier {
-    root: Root,
-    rules: KnownRules,
+/// What all parts of a walk share.
+pub(super) struct Shared<'a> {
+    pub root: Root,
+    pub known: Option<&'a dyn Known>,
+    rules: Mutex<KnownRules>,
+}
+
+/// The walk, or a part of it, and what it leaves to be done.
+pub(super) struct Verifier<'a> {
+    shared: &'a Shared<'a>,
     steps: Vec<Step>,
     jobs: Vec<Job>,
 }
@@ -68,16 +76,36 @@ struct Open {
     depth: usize,
 }
 
-impl Verifier {
-    pub(super) fn new(root: Root) -> Self {
-        Self { root, rules: KnownRules::default(), steps: Vec::new(), jobs: Vec::new() }
+impl<'a> Shared<'a> {
+    pub(super) fn new(root: Root, known: Option<&'a dyn Known>) -> Self {
+        Self { root, known, rules: Mutex::default() }
+    }
+}
+
+impl<'a> Verifier<'a> {
+    pub(super) fn new(shared: &'a Shared<'a>) -> Self {
+        Self { shared, steps: Vec::new(), jobs: Vec::new() }
+    }
+
+    /// Goes on where another part ended. Gives its code by the number that the job has here.
+    fn append(&mut self, part: Self, code: Code) -> Code {
+        let first = self.jobs.len();
+        self.jobs.extend(part.jobs);
+        self.steps.extend(part.steps.into_iter().map(|step| match step {
+            Step::Found(found) => Step::Found(found),
+            Step::Job(number) => Step::Job(first + number),
+            Step::Compare { path, entry, code } => {
+                Step::Compare { path, entry, code: code.map(|number| first + number) }
+            }
+        }));
+        code.map(|number| first + number)
     }
 
     /// Does what the walk left to be done, and judges the code of the bundle asked about under `requirement`.
     pub(super) fn finish(self, main: Code, requirement: Option<&Requirement>) -> Result<Report, VerifyError> {
-        let done: Result<Vec<Done>, VerifyError> = self.jobs.par_iter().map(|job| job.run(&self.root)).collect();
+        let done: Result<Vec<Done>, VerifyError> = self.jobs.par_iter().map(|job| job.run(&self.shared.root)).collect();
         let mut done = done?;
-        let mut report = Report { bundle: self.root.path().to_owned(), ..Report::default() };
+        let mut report = Report { bundle: self.shared.root.path().to_owned(), ..Report::default() };
         for step in self.steps {
             match step {
                 Step::Found(found) => report.append(*found),
@@ -125,19 +153,19 @@ impl Verifier {
         let content = anatomy.content.clone();
         let signature = content.join("_CodeSignature");
         let mut seal = None;
-        if self.root.is_folder(&signature)? {
+        if self.shared.root.is_folder(&signature)? {
             for (name, kind) in self.list(&signature)? {
                 if !kind.is_file() || !SIGNATURE_FILES.contains(&name.as_str()) {
                     self.find(&signature.join(name), What::StrayFile, "", kind_name(kind));
                 }
             }
-            if self.root.is_file(&anatomy.code_resources())? {
-                seal = Some(self.root.read(&anatomy.code_resources())?);
+            if self.shared.root.is_file(&anatomy.code_resources())? {
+                seal = Some(self.shared.root.read(&anatomy.code_resources())?);
             }
         }
         let executable = anatomy.executable();
         let code = match &executable {
-            Some(executable) if self.root.is_file(executable)? => Some(self.later(Job::Executable {
+            Some(executable) if self.shared.root.is_file(executable)? => Some(self.later(Job::Executable {
                 path: executable.clone(),
                 info: anatomy.info.clone(),
                 info_bytes: anatomy.info_bytes.clone(),
@@ -152,7 +180,7 @@ impl Verifier {
                 None
             }
         };
-        match seal.as_deref().map(|seal| Seal::parse(seal, &mut self.rules)) {
+        match seal.as_deref().map(|seal| Seal::parse(seal, &self.shared.rules)) {
             None => self.find(path, What::SealMissing, "", ""),
             Some(Err(why)) => self.find(&signature.join("CodeResources"), What::SealDamaged, "", why),
             Some(Ok(seal)) => {
@@ -182,7 +210,15 @@ impl Verifier {
         if folder.components().count() > MAX_FOLDERS {
             return Err(VerifyError::TooManyFolders(folder.components().take(4).collect()));
         }
-        for (file_name, kind) in self.list(folder)? {
+        // Where files may be known, their folder is opened once for all of them.
+        let known = self
+            .shared
+            .known
+            .map(|known| Ok::<_, VerifyError>((known, self.shared.root.folder(folder)?)))
+            .transpose()?;
+        let list = self.list(folder)?;
+        let mut apart = self.nested_apart(open, folder, &list).into_iter();
+        for (file_name, kind) in list {
             let path = folder.join(&file_name);
             let name = path.strip_prefix(&open.content).unwrap_or(&path).to_string();
             let excluded = ["_CodeSignature", "CodeResources", "_MASReceipt"].contains(&name.as_str());
@@ -194,13 +230,19 @@ impl Verifier {
             if kind.is_dir() {
                 if nested && file_name.contains('.') {
                     open.seen.insert(name.clone());
-                    let code = self.nested(&path, open.depth + 1)?;
+                    let code = match apart.next() {
+                        Some(part) => {
+                            let (part, code) = part?;
+                            self.append(part, code)
+                        }
+                        None => self.nested(&path, open.depth + 1)?,
+                    };
                     let entry = open.seal.files2.get(&name).cloned();
                     self.steps.push(Step::Compare { path, entry, code });
                 } else {
                     let apart = !nested && !settled && self.has_own_seal(&path)?;
                     if apart {
-                        let anatomy = Anatomy::read(&self.root, &path)?;
+                        let anatomy = Anatomy::read(&self.shared.root, &path)?;
                         self.bundle(&path, &anatomy, open.depth + 1)?;
                     }
                     self.folder(open, &path, settled || apart)?;
@@ -217,7 +259,9 @@ impl Verifier {
                 }
                 let old = open.seal.files.get(&name).map(|old| old.sha1.clone());
                 let entry = entry.cloned();
-                self.later(Job::File(FileJob { path, entry, old, nested, omit, settled }));
+                let known = known.as_ref().filter(|_| !nested || omit);
+                let known = known.and_then(|(known, folder)| known.hashes(&Stamp::find(folder, &file_name)?));
+                self.later(Job::File(FileJob { path, entry, old, known, nested, omit, settled }));
             } else {
                 self.find(&path, What::KindChanged, "a file, a folder or a symlink", "something else");
             }
@@ -225,8 +269,34 @@ impl Verifier {
         Ok(())
     }
 
+    /// What comes of the bundles in a place for code, in order: in an app they are read side by side, none of them waits for another.
+    fn nested_apart(
+        &self,
+        open: &Open,
+        folder: &Utf8Path,
+        list: &[(String, FileType)],
+    ) -> Vec<Result<(Self, Code), VerifyError>> {
+        // Deeper ones stay together.
+        if open.depth > 0 {
+            return Vec::new();
+        }
+        let is_nested = |path: &Utf8Path| {
+            let name = path.strip_prefix(&open.content).unwrap_or(path);
+            Some(path) != open.executable.as_deref()
+                && open.seal.rules2.decide(name.as_str()).is_some_and(|verdict| verdict.nested)
+        };
+        let folders = list.iter().filter(|(name, kind)| kind.is_dir() && name.contains('.'));
+        let paths: Vec<_> = folders.map(|(name, _)| folder.join(name)).filter(|path| is_nested(path)).collect();
+        let walk = |path: &Utf8PathBuf| {
+            let mut part = Self::new(self.shared);
+            let code = part.nested(path, open.depth + 1)?;
+            Ok((part, code))
+        };
+        paths.par_iter().map(walk).collect()
+    }
+
     fn symlink(&mut self, entry: Option<&Entry>, path: &Utf8Path, omit: bool) -> Result<(), VerifyError> {
-        let target = self.root.read_link(path)?;
+        let target = self.shared.root.read_link(path)?;
         let target = target.to_string_lossy().into_owned();
         if !is_allowed_target(path, Utf8Path::new(&target)) {
             self.find(path, What::SymlinkOutside, "", &target);
@@ -245,10 +315,10 @@ impl Verifier {
 
     /// A folder with a dot in its name, in a place for code.
     fn nested(&mut self, path: &Utf8Path, depth: usize) -> Result<Code, VerifyError> {
-        if let Some(versions) = Versions::find(&self.root, path)? {
+        if let Some(versions) = Versions::find(&self.shared.root, path)? {
             return self.framework(path, &versions, depth);
         }
-        match Anatomy::find(&self.root, path) {
+        match Anatomy::find(&self.shared.root, path) {
             Ok(Some(anatomy)) => self.bundle(path, &anatomy, depth),
             Ok(None) => {
                 self.find(path, What::NotCode, "a bundle", "a folder");
@@ -271,7 +341,7 @@ impl Verifier {
         for (name, kind) in self.list(path)? {
             let inner = path.join(&name);
             if kind.is_symlink() {
-                let target = self.root.read_link(&inner)?;
+                let target = self.shared.root.read_link(&inner)?;
                 if !versions.is_sound_link(&name, &target) {
                     let expected = format!("Versions/Current/{name}");
                     self.find(&inner, What::SymlinkChanged, expected, target.to_string_lossy());
@@ -290,7 +360,7 @@ impl Verifier {
         }
         let mut current = None;
         for version in &versions.all {
-            match Anatomy::find(&self.root, version) {
+            match Anatomy::find(&self.shared.root, version) {
                 Ok(Some(anatomy)) => {
                     let code = self.bundle(version, &anatomy, depth)?;
                     if Some(version) == versions.current.as_ref() {
@@ -306,8 +376,8 @@ impl Verifier {
 
     /// Whether a folder among the resources was signed as a bundle of its own.
     fn has_own_seal(&self, path: &Utf8Path) -> Result<bool, VerifyError> {
-        match Anatomy::find(&self.root, path) {
-            Ok(Some(anatomy)) => Ok(self.root.is_file(&anatomy.code_resources())?),
+        match Anatomy::find(&self.shared.root, path) {
+            Ok(Some(anatomy)) => Ok(self.shared.root.is_file(&anatomy.code_resources())?),
             _ => Ok(false),
         }
     }
@@ -317,7 +387,7 @@ impl Verifier {
             Ok(name) => Ok((name, kind)),
             Err(name) => Err(VerifyError::NotUtf8(format!("{folder}/{}", name.to_string_lossy()))),
         };
-        self.root.list(folder)?.into_iter().map(utf8).collect()
+        self.shared.root.list(folder)?.into_iter().map(utf8).collect()
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct FileJob {
     pub entry: Option<Entry>,
     /// What `files` says of it.
     pub old: Option<Vec<u8>>,
+    /// What is known of it without reading it: it is no code.
+    pub known: Option<Hashes>,
     /// Whether the rules make it code.
     pub nested: bool,
     /// Whether the rules leave it out.
@@ -58,25 +60,28 @@ impl Job {
 
 impl FileJob {
     fn run(&self, root: &Root, report: &mut Report) -> Result<(), VerifyError> {
-        let Self { path, entry, old, nested, omit, settled } = self;
+        let Self { path, entry, old, known, nested, omit, settled } = self;
         let (nested, omit) = (*nested, *omit);
-        let opened = root.file(path)?;
-        let is_macho = opened.sniff() == Content::MachO;
-        if nested && !omit && !is_macho {
-            report.find(path, What::NotCode, "Mach-O", "something else");
-            return Ok(());
-        }
         let expects_hash = !nested && !omit;
         let is_listed = old.is_some() || entry.is_some();
-        let looked_at = is_macho && (nested && !omit || !settled);
-        let hashes = if looked_at {
-            let data = opened.read()?;
-            self.code(&data, report);
-            is_listed.then(|| Hashes::of(&data))
-        } else if is_listed {
-            Some(Hashes::of_file(opened)?)
+        let hashes = if known.is_some() {
+            known.filter(|_| is_listed)
         } else {
-            None
+            let opened = root.file(path)?;
+            let is_macho = opened.sniff() == Content::MachO;
+            if nested && !omit && !is_macho {
+                report.find(path, What::NotCode, "Mach-O", "something else");
+                return Ok(());
+            }
+            if is_macho && (nested && !omit || !settled) {
+                let data = opened.read()?;
+                self.code(&data, report);
+                is_listed.then(|| Hashes::of(&data))
+            } else if is_listed {
+                Some(Hashes::of_file(opened)?)
+            } else {
+                None
+            }
         };
         let Some(hashes) = hashes else {
             if expects_hash {
@@ -90,7 +95,7 @@ impl FileJob {
                 report.find(path, What::KindChanged, entry, "a file");
                 return Ok(());
             }
-            let pairs = [(&entry.sha256, &hashes.sha256), (&entry.sha1, &hashes.sha1)];
+            let pairs = [(&entry.sha256, &hashes.sha256[..]), (&entry.sha1, &hashes.sha1[..])];
             differs = pairs
                 .into_iter()
                 .find_map(|(due, found)| due.as_ref().filter(|due| *due != found).map(|due| (due, found)));
@@ -98,7 +103,7 @@ impl FileJob {
             report.find(path, What::FileAdded, "", "a file");
         }
         if let Some(old) = old.as_ref().filter(|old| **old != hashes.sha1) {
-            differs = differs.or(Some((old, &hashes.sha1)));
+            differs = differs.or(Some((old, &hashes.sha1[..])));
         }
         if let Some((expected, found)) = differs {
             report.find(path, What::FileChanged, short(expected), short(found));

@@ -25,6 +25,7 @@ use crate::beneath::Root;
 use crate::exit::{Coded, Exit};
 use crate::macho::Content;
 
+pub use self::hashes::{Hashes, Known};
 pub use self::report::{
     Anchor, CertificateInfo, Finding, Report, Severity, Signer, Timestamp, Unchecked, Verdict, VerifiedCode, What,
 };
@@ -99,12 +100,24 @@ pub fn verify(root: &Utf8Path) -> Result<Report, VerifyError> {
     verify_against(root, None)
 }
 
+/// As [`verify`], but files whose hashes `known` has are not read: for whoever read them itself a moment ago.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn verify_knowing(root: &Utf8Path, known: &dyn Known) -> Result<Report, VerifyError> {
+    run(root, None, Some(known))
+}
+
 /// Reads the bundle at `root` back, and asks whether its main code satisfies `requirement`, as `codesign --verify -R` does. A Mach-O file by
 /// itself is taken too.
 ///
 /// # Errors
 /// Where something cannot be read, or is no bundle. What is not as sealed or as required is no error but a [`Finding`].
 pub fn verify_against(root: &Utf8Path, requirement: Option<&Requirement>) -> Result<Report, VerifyError> {
+    run(root, requirement, None)
+}
+
+fn run(root: &Utf8Path, requirement: Option<&Requirement>, known: Option<&dyn Known>) -> Result<Report, VerifyError> {
     let elf = |machine| Report { bundle: root.to_owned(), elf: Some(machine), ..Report::default() };
     let opened = match anatomy::open(root) {
         Ok(opened) => opened,
@@ -122,19 +135,20 @@ pub fn verify_against(root: &Utf8Path, requirement: Option<&Requirement>) -> Res
         Err(error) => return Err(error.into()),
     };
     let top = Utf8Path::new("");
-    if let Some(versions) = Versions::find(&opened, top)? {
-        let mut verifier = bundle::Verifier::new(opened);
+    let shared = bundle::Shared::new(opened, known);
+    if let Some(versions) = Versions::find(&shared.root, top)? {
+        let mut verifier = bundle::Verifier::new(&shared);
         let main = verifier.framework(top, &versions, 0)?;
         return verifier.finish(main, requirement);
     }
-    let anatomy = Anatomy::read(&opened, top)?;
+    let anatomy = Anatomy::read(&shared.root, top)?;
     if let Some(executable) = anatomy.executable()
-        && opened.is_file(&executable)?
-        && let Content::Elf(machine) = opened.file(&executable)?.sniff()
+        && shared.root.is_file(&executable)?
+        && let Content::Elf(machine) = shared.root.file(&executable)?.sniff()
     {
         return Ok(elf(machine));
     }
-    let mut verifier = bundle::Verifier::new(opened);
+    let mut verifier = bundle::Verifier::new(&shared);
     let main = verifier.bundle(top, &anatomy, 0)?;
     verifier.finish(main, requirement)
 }

@@ -1,6 +1,6 @@
 //! The rules that a seal states about itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use plist::{Dictionary, Value};
 use regex::{Regex, RegexBuilder};
@@ -64,13 +64,15 @@ pub(super) struct KnownRules(Vec<(Dictionary, Arc<Rules>)>);
 
 impl KnownRules {
     /// [`Rules::parse`], or what came of it for a seal that stated the very same.
-    pub(super) fn parse(&mut self, rules: &Dictionary) -> Result<Arc<Rules>, String> {
-        if let Some((_, known)) = self.0.iter().find(|(stated, _)| stated == rules) {
+    pub(super) fn parse(known: &Mutex<Self>, rules: &Dictionary) -> Result<Arc<Rules>, String> {
+        // Whoever comes meanwhile has the same rules, and waits for them.
+        let Ok(mut known) = known.lock() else { return Rules::parse(rules).map(Arc::new) };
+        if let Some((_, known)) = known.0.iter().find(|(stated, _)| stated == rules) {
             return Ok(Arc::clone(known));
         }
         let parsed = Arc::new(Rules::parse(rules)?);
-        self.0.truncate(KEPT - 1);
-        self.0.insert(0, (rules.clone(), Arc::clone(&parsed)));
+        known.0.truncate(KEPT - 1);
+        known.0.insert(0, (rules.clone(), Arc::clone(&parsed)));
         Ok(parsed)
     }
 }

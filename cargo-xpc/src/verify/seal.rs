@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use plist::{Dictionary, Value};
 
@@ -51,12 +51,13 @@ impl fmt::Display for Entry {
 }
 
 impl Seal {
-    pub(super) fn parse(bytes: &[u8], known: &mut KnownRules) -> Result<Self, String> {
+    pub(super) fn parse(bytes: &[u8], known: &Mutex<KnownRules>) -> Result<Self, String> {
         let root = property_list::read(bytes)?;
         let part = |key: &str| root.get(key).and_then(Value::as_dictionary);
         let rules2 = part("rules2").ok_or("it has no `rules2`: it was made by a system before 10.9.5; sign it anew")?;
         let files2 = part("files2").ok_or("it has no `files2`")?;
-        let mut seal = Self { files: BTreeMap::new(), files2: BTreeMap::new(), rules2: known.parse(rules2)? };
+        let mut seal =
+            Self { files: BTreeMap::new(), files2: BTreeMap::new(), rules2: KnownRules::parse(known, rules2)? };
         for (name, value) in part("files").into_iter().flatten() {
             seal.files
                 .insert(name.clone(), OldEntry::parse(value).ok_or_else(|| format!("entry `{name}` of `files`"))?);

@@ -26,6 +26,7 @@ mod profile;
 mod pss;
 mod refusals;
 mod requests;
+mod seen;
 mod stamping;
 #[cfg(target_os = "linux")]
 mod system;

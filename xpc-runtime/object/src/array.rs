@@ -14,11 +14,26 @@ use crate::{Bytes, Date, Dictionary, Endpoint, Fd, Object, SharedMemory, Type, U
 /// assert_eq!(squares.len(), 3);
 /// ```
 #[doc(alias = "xpc_array_create")]
+#[doc(alias = "xpc_array_set_value")]
+#[doc(alias = "xpc_array_append_value")]
+#[doc(alias = "xpc_array_get_count")]
+#[doc(alias = "xpc_array_get_value")]
+#[doc(alias = "xpc_array_apply")]
+#[doc(alias = "xpc_array_set_bool")]
+#[doc(alias = "xpc_array_set_int64")]
+#[doc(alias = "xpc_array_set_uint64")]
+#[doc(alias = "xpc_array_set_double")]
+#[doc(alias = "xpc_array_set_date")]
+#[doc(alias = "xpc_array_set_data")]
+#[doc(alias = "xpc_array_set_string")]
+#[doc(alias = "xpc_array_set_uuid")]
+#[doc(alias = "xpc_array_set_fd")]
 #[derive(Clone, PartialEq, Hash, Default)]
 pub struct Array(Vec<Object>);
 
 impl Array {
     /// An empty list.
+    #[doc(alias = "xpc_array_create_empty")]
     pub const fn new() -> Self {
         Self(Vec::new())
     }

@@ -1,8 +1,10 @@
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use crate::limits::{MAX_ATTACHMENTS, MAX_DEPTH, MAX_MESSAGE_BYTES, MAX_VALUES};
 use crate::wire::{self, Flavour, padding};
-use crate::{Array, Attachment, Date, DecodeError, Dictionary, Object, Type, Uuid, Wanted};
+use crate::{Array, Attachment, Date, DecodeError, Dictionary, Object, Type, Uuid, Wanted, view};
 
 /// Decodes a message: header, then exactly one dictionary. Data values share `input`'s memory.
 ///
@@ -41,6 +43,21 @@ fn message(mut reader: Reader<'_>) -> Result<(Dictionary, Flavour), DecodeError>
         Object::Dictionary(dictionary) => Ok((dictionary, flavour)),
         _ => Err(DecodeError::NotADictionary),
     }
+}
+
+/// Checks a message exactly as [`decode_message_with_attachments`] reads it. What came beside its bytes is returned, in
+/// order.
+pub(crate) fn check_message<'a>(
+    input: &'a Bytes,
+    attachments: Option<&'a mut dyn FnMut(Wanted) -> Option<Attachment>>,
+) -> Result<(Flavour, Vec<Object>), DecodeError> {
+    let mut reader = Reader { attachments, ..Reader::borrowed(input)? };
+    let flavour = reader.header()?;
+    let is_dictionary = reader.rest().starts_with(&wire::DICTIONARY.to_le_bytes());
+    let mut beside = Vec::new();
+    reader.check(1, &mut beside)?;
+    reader.end()?;
+    if is_dictionary { Ok((flavour, beside)) } else { Err(DecodeError::NotADictionary) }
 }
 
 /// Decodes one value that stands without a header and fills `input`. Data values share `input`'s memory.
@@ -173,15 +190,62 @@ impl<'a> Reader<'a> {
                 }
                 Ok(dictionary)
             })?),
-            wire::FD => self.attachment(offset, Type::Fd, |_| Ok(Wanted::Fd))?,
+            tag => self.object_beside(tag, offset)?,
+        })
+    }
+
+    /// Checks the next value exactly as [`object`](Self::object) reads it, and makes nothing of it. What came beside the
+    /// bytes goes into `beside`, in order.
+    pub(crate) fn check(&mut self, depth: usize, beside: &mut Vec<Object>) -> Result<(), DecodeError> {
+        let offset = self.offset;
+        match self.tag()? {
+            wire::NULL => {}
+            wire::BOOL => drop(self.array::<4>()?),
+            wire::INT64 | wire::UINT64 | wire::DOUBLE | wire::DATE => drop(self.array::<8>()?),
+            wire::UUID => drop(self.array::<16>()?),
+            wire::DATA => drop(self.data()?),
+            wire::STRING => {
+                let (text, offset) = self.string_bytes()?;
+                utf8(text, offset)?;
+            }
+            wire::ARRAY => self.container(depth, |reader, count| {
+                for _ in 0..count {
+                    reader.check(depth + 1, beside)?;
+                }
+                Ok(())
+            })?,
+            wire::DICTIONARY => self.container(depth, |reader, count| {
+                let mut seen = Seen { values: reader.rest(), count: 0, last: None, others: BTreeSet::new() };
+                for _ in 0..count {
+                    let (key, offset) = reader.key_bytes()?;
+                    utf8(key, offset)?;
+                    reader.check(depth + 1, beside)?;
+                    if !seen.is_new(key) {
+                        return Err(DecodeError::DuplicateKey { offset });
+                    }
+                }
+                Ok(())
+            })?,
+            tag => match self.object_beside(tag, offset)? {
+                Object::Foreign(_) => {}
+                value => beside.push(value),
+            },
+        }
+        Ok(())
+    }
+
+    /// What follows the tag of a value that travels beside the bytes. No other tags are left.
+    fn object_beside(&mut self, tag: u32, offset: usize) -> Result<Object, DecodeError> {
+        match tag {
+            wire::FD => self.attachment(offset, Type::Fd, |_| Ok(Wanted::Fd)),
             wire::SHARED_MEMORY => self.attachment(offset, Type::SharedMemory, |reader| {
                 Ok(Wanted::SharedMemory { len: u64::from_le_bytes(reader.array()?) })
-            })?,
+            }),
             wire::ENDPOINT => self.attachment(offset, Type::Endpoint, |reader| {
                 Ok(Wanted::Endpoint { id: u64::from_le_bytes(reader.array()?) })
-            })?,
-            tag => return Err(DecodeError::UnknownType { offset, tag }),
-        })
+            }),
+            tag => Err(DecodeError::UnknownType { offset, tag }),
+        }
     }
 
     /// A value that travels beside the bytes. They are numbered as they come, so that each is asked for once.
@@ -289,7 +353,36 @@ impl<'a> Reader<'a> {
         if self.lossy {
             return Ok(String::from_utf8_lossy(bytes).into_owned());
         }
-        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| DecodeError::BadString { offset })
+        utf8(bytes, offset).map(str::to_owned)
+    }
+}
+
+pub(crate) fn utf8(text: &[u8], offset: usize) -> Result<&str, DecodeError> {
+    std::str::from_utf8(text).map_err(|_| DecodeError::BadString { offset })
+}
+
+/// The keys of a dictionary so far. While each comes after the one before, as this crate writes them, none is kept.
+struct Seen<'a> {
+    /// Where the dictionary's values start.
+    values: &'a [u8],
+    count: usize,
+    last: Option<&'a [u8]>,
+    /// All of them, once they were out of order.
+    others: BTreeSet<&'a [u8]>,
+}
+
+impl<'a> Seen<'a> {
+    fn is_new(&mut self, key: &'a [u8]) -> bool {
+        let in_order = self.last.is_none_or(|last| last < key);
+        if self.others.is_empty() && in_order {
+            self.last = Some(key);
+            self.count += 1;
+            return true;
+        }
+        if self.others.is_empty() {
+            self.others = view::keys(self.values, self.count).collect();
+        }
+        self.others.insert(key)
     }
 }
 

@@ -31,6 +31,15 @@ impl Dictionary {
 
     /// Puts a value under a key and returns the one that was there.
     #[doc(alias = "xpc_dictionary_set_value")]
+    #[doc(alias = "xpc_dictionary_set_bool")]
+    #[doc(alias = "xpc_dictionary_set_int64")]
+    #[doc(alias = "xpc_dictionary_set_uint64")]
+    #[doc(alias = "xpc_dictionary_set_double")]
+    #[doc(alias = "xpc_dictionary_set_date")]
+    #[doc(alias = "xpc_dictionary_set_data")]
+    #[doc(alias = "xpc_dictionary_set_string")]
+    #[doc(alias = "xpc_dictionary_set_uuid")]
+    #[doc(alias = "xpc_dictionary_set_fd")]
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<Object>) -> Option<Object> {
         self.0.insert(key.into(), value.into())
     }
@@ -76,8 +85,19 @@ pub(crate) fn typed<'a, T>(
     expected: Type,
     read: impl FnOnce(&'a Object) -> Option<T>,
 ) -> Result<T, ValueError> {
+    typed_value(value, key, expected, |value| value.kind(), |value| read(value).ok_or(value))
+}
+
+/// The same for whatever stands for a value; what `read` does not want it gives back.
+pub(crate) fn typed_value<V, T>(
+    value: Option<V>,
+    key: impl Fn() -> String,
+    expected: Type,
+    kind: impl FnOnce(&V) -> Type,
+    read: impl FnOnce(V) -> Result<T, V>,
+) -> Result<T, ValueError> {
     let value = value.ok_or_else(|| ValueError::Missing { key: key() })?;
-    read(value).ok_or_else(|| ValueError::WrongType { key: key(), expected, found: value.kind() })
+    read(value).map_err(|value| ValueError::WrongType { key: key(), expected, found: kind(&value) })
 }
 
 macro_rules! getters {

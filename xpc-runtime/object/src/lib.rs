@@ -22,6 +22,8 @@
 //! hostile input: sizes are checked before anything is allocated for them, and the constants in [`limits`] bound the
 //! rest.
 //!
+//! [`MessageView`] checks a message in the same way and then reads it where it lies, value by value, without a copy.
+//!
 //! Descriptors, shared memory and endpoints travel beside the bytes: [`encode_message_with_attachments`] hands them out,
 //! [`decode_message_with_attachments`] asks for them. The other functions are for peers that are reached by bytes alone:
 //! they refuse to send such values, and read them as [`Object::Foreign`].
@@ -47,6 +49,7 @@ mod scalar;
 #[cfg(feature = "serde")]
 mod serde;
 mod value;
+mod view;
 mod wire;
 
 pub use array::Array;
@@ -63,4 +66,5 @@ pub use scalar::{Date, ParseUuidError, Uuid};
 #[cfg(feature = "serde")]
 pub use serde::{from_dictionary, from_message, to_dictionary, to_message, to_message_after};
 pub use value::{Object, Type};
+pub use view::{ArrayView, DictionaryView, MessageView, ObjectView};
 pub use wire::Flavour;

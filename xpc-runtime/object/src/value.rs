@@ -18,6 +18,9 @@ use crate::{Array, Date, Dictionary, Endpoint, ErrorValue, Fd, SharedMemory, Uui
 /// `Debug` prints a value as `xpc_copy_description` does, without the addresses.
 #[doc(alias = "xpc_object_t")]
 #[doc(alias = "xpc_hash")]
+#[doc(alias = "xpc_equal")]
+#[doc(alias = "xpc_copy")]
+#[doc(alias = "xpc_copy_description")]
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Object {
@@ -26,24 +29,35 @@ pub enum Object {
     Null,
     /// True or false.
     #[doc(alias = "xpc_bool_create")]
+    #[doc(alias = "xpc_bool_get_value")]
+    #[doc(alias = "XPC_BOOL_TRUE")]
+    #[doc(alias = "XPC_BOOL_FALSE")]
     Bool(bool),
     /// A signed number.
     #[doc(alias = "xpc_int64_create")]
+    #[doc(alias = "xpc_int64_get_value")]
     Int64(i64),
     /// An unsigned number.
     #[doc(alias = "xpc_uint64_create")]
+    #[doc(alias = "xpc_uint64_get_value")]
     Uint64(u64),
     /// A floating-point number.
     #[doc(alias = "xpc_double_create")]
+    #[doc(alias = "xpc_double_get_value")]
     Double(f64),
     /// A point in time.
     #[doc(alias = "xpc_date_create")]
     Date(Date),
     /// Bytes; cloning shares them.
     #[doc(alias = "xpc_data_create")]
+    #[doc(alias = "xpc_data_get_length")]
+    #[doc(alias = "xpc_data_get_bytes_ptr")]
+    #[doc(alias = "xpc_data_get_bytes")]
     Data(Bytes),
     /// Text. A NUL in it is an error when it is sent: XPC's strings are C strings.
     #[doc(alias = "xpc_string_create")]
+    #[doc(alias = "xpc_string_get_length")]
+    #[doc(alias = "xpc_string_get_string_ptr")]
     String(String),
     /// An identifier.
     #[doc(alias = "xpc_uuid_create")]
@@ -77,20 +91,35 @@ pub enum Object {
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each is the variant of `Object` with that name")]
 pub enum Type {
+    #[doc(alias = "XPC_TYPE_NULL")]
     Null,
+    #[doc(alias = "XPC_TYPE_BOOL")]
     Bool,
+    #[doc(alias = "XPC_TYPE_INT64")]
     Int64,
+    #[doc(alias = "XPC_TYPE_UINT64")]
     Uint64,
+    #[doc(alias = "XPC_TYPE_DOUBLE")]
     Double,
+    #[doc(alias = "XPC_TYPE_DATE")]
     Date,
+    #[doc(alias = "XPC_TYPE_DATA")]
     Data,
+    #[doc(alias = "XPC_TYPE_STRING")]
     String,
+    #[doc(alias = "XPC_TYPE_UUID")]
     Uuid,
+    #[doc(alias = "XPC_TYPE_FD")]
     Fd,
+    #[doc(alias = "XPC_TYPE_SHMEM")]
     SharedMemory,
+    #[doc(alias = "XPC_TYPE_ENDPOINT")]
     Endpoint,
+    #[doc(alias = "XPC_TYPE_ERROR")]
     Error,
+    #[doc(alias = "XPC_TYPE_ARRAY")]
     Array,
+    #[doc(alias = "XPC_TYPE_DICTIONARY")]
     Dictionary,
     /// A type that this version does not know.
     Unknown,

@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use std::fs::File;
 
 use xpc_object::{
-    Attachment, Bytes, DecodeError, Dictionary, EncodeError, Endpoint, EndpointHandle, ErrorValue, Fd, Flavour, Object,
-    SharedMemory, Type, Wanted, array, decode_message, decode_message_with_attachments, decode_value, dictionary,
-    encode_message, encode_message_with_attachments, encode_value, limits,
+    Attachment, Bytes, DecodeError, Dictionary, EncodeError, Endpoint, EndpointHandle, ErrorValue, Fd, Flavour,
+    MessageView, Object, SharedMemory, Type, Wanted, array, decode_message, decode_message_with_attachments,
+    decode_value, dictionary, encode_message, encode_message_with_attachments, encode_value, limits,
 };
 
 #[derive(Debug)]
@@ -31,9 +31,14 @@ fn encode(message: &Dictionary) -> Result<(Bytes, Vec<Attachment>), EncodeError>
     Ok((bytes.into(), attachments))
 }
 
+/// In both ways, which have to agree.
 fn decode(bytes: &Bytes, attachments: Vec<Attachment>) -> Result<Dictionary, DecodeError> {
+    let mut others = VecDeque::from(attachments.clone());
+    let view = MessageView::with_attachments(bytes, &mut |_| others.pop_front()).map(|view| view.to_dictionary());
     let mut attachments = VecDeque::from(attachments);
-    decode_message_with_attachments(bytes, &mut |_| attachments.pop_front()).map(|(message, _)| message)
+    let read = decode_message_with_attachments(bytes, &mut |_| attachments.pop_front()).map(|(message, _)| message);
+    assert_eq!(view, read);
+    read
 }
 
 #[test]
@@ -101,6 +106,9 @@ fn peers_that_are_reached_by_bytes_alone_get_none_and_those_they_name_are_foreig
         assert_eq!(decode_value(&Bytes::from_static(bytes)), Ok(Object::Foreign(kind)));
         let (bytes, _) = encode(&message).unwrap();
         assert_eq!(decode_message(&bytes).unwrap().0, dictionary! { "value" => Object::Foreign(kind) });
+        let view = MessageView::new(&bytes).unwrap();
+        assert_eq!(view.to_dictionary(), dictionary! { "value" => Object::Foreign(kind) });
+        assert!(view.dictionary().fd("value").is_err());
     }
     let error = Object::Error(ErrorValue::new("Connection invalid"));
     assert_eq!(encode(&dictionary! { "error" => error }).unwrap_err(), EncodeError::Unsendable(Type::Error));

@@ -24,6 +24,13 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// The audit session of the process that has this id now, if it is in one, and the kernel has such sessions.
+    pub fn asid(&self) -> Option<u32> {
+        let session = std::fs::read_to_string(format!("/proc/{}/sessionid", self.pid)).ok()?;
+        // The largest number stands for none.
+        session.trim().parse().ok().filter(|session| *session != u32::MAX)
+    }
+
     /// Process 0 is nobody.
     fn from_kernel(credentials: libc::ucred) -> Option<Self> {
         let pid = u32::try_from(credentials.pid).ok().filter(|pid| *pid != 0)?;
@@ -139,4 +146,17 @@ unsafe fn receive_at(socket: impl AsFd, start: *mut u8, room: usize, flags: Recv
         }
     }
     Ok(Received { read, credentials, descriptors, cut: message.msg_flags & libc::MSG_CTRUNC != 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_audit_session_is_the_kernels_unless_there_is_none() {
+        let of = |pid| Credentials { pid, euid: 0, egid: 0 }.asid();
+        let own = std::fs::read_to_string("/proc/self/sessionid").ok().and_then(|own| own.trim().parse().ok());
+        assert_eq!(of(std::process::id()), own.filter(|own| *own != u32::MAX));
+        assert_eq!(of(i32::MAX.cast_unsigned()), None);
+    }
 }

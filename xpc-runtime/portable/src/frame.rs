@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::{Buf as _, Bytes};
 use rustix::io::Errno;
 use xpc_object::{
-    Attachment, Dictionary, EncodeError, Fd, Flavour, Memfd, Type, Wanted, decode_message_with_attachments,
+    Attachment, Dictionary, EncodeError, Fd, Flavour, Memfd, MessageView, Type, Wanted,
     encode_message_with_attachments, limits,
 };
 
@@ -86,13 +86,13 @@ impl From<Vec<u8>> for Outgoing {
     }
 }
 
-/// A frame taken off the stream, its message decoded.
+/// A frame taken off the stream, its message checked.
 #[derive(Debug)]
 pub(crate) enum Frame {
     Hello,
-    Message(Dictionary),
-    Request(u64, Dictionary),
-    Reply(u64, Dictionary),
+    Message(MessageView),
+    Request(u64, MessageView),
+    Reply(u64, MessageView),
     NoReply(u64),
     Refused(Arc<str>),
     Credit(Size),
@@ -125,8 +125,7 @@ pub(crate) fn decode(frame: Bytes, descriptors: Vec<OwnedFd>) -> Result<Frame, M
     payload.advance(HEADER_BYTES);
     let mut descriptors = descriptors.into_iter();
     let mut message = || {
-        decode_message_with_attachments(&payload, &mut |wanted| attachment(wanted, descriptors.next()?))
-            .map(|(message, _)| message)
+        MessageView::with_attachments(&payload, &mut |wanted| attachment(wanted, descriptors.next()?))
             .map_err(|_| Malformed)
     };
     let read = match kind {
@@ -237,10 +236,14 @@ mod tests {
             decode(frame.bytes.into(), Vec::new()).unwrap()
         };
         assert!(matches!(read(control(Kind::Hello, 0, &HELLO).into()), Frame::Hello));
-        assert!(matches!(read(message(Kind::Message, 0, &body).unwrap()), Frame::Message(read) if read == body));
-        assert!(matches!(read(message(Kind::Request, 9, &body).unwrap()), Frame::Request(9, read) if read == body));
         assert!(
-            matches!(read(message(Kind::Reply, u64::MAX, &body).unwrap()), Frame::Reply(u64::MAX, read) if read == body)
+            matches!(read(message(Kind::Message, 0, &body).unwrap()), Frame::Message(read) if read.to_dictionary() == body)
+        );
+        assert!(
+            matches!(read(message(Kind::Request, 9, &body).unwrap()), Frame::Request(9, read) if read.to_dictionary() == body)
+        );
+        assert!(
+            matches!(read(message(Kind::Reply, u64::MAX, &body).unwrap()), Frame::Reply(u64::MAX, read) if read.to_dictionary() == body)
         );
         assert!(matches!(read(control(Kind::NoReply, 3, &[]).into()), Frame::NoReply(3)));
         assert!(matches!(read(control(Kind::Refused, 0, b"why").into()), Frame::Refused(reason) if &*reason == "why"));

@@ -1,16 +1,21 @@
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use xpc_object::Dictionary;
+use xpc_object::{Dictionary, DictionaryView, MessageView};
 
 use crate::connection::Core;
 use crate::frame::{self, Kind};
 use crate::transaction::Transaction;
 use crate::{Credentials, Error, PeerRequirement, lock};
 
+/// Up to here a key is found sooner by looking at all of them than by sorting them first.
+const FEW_KEYS: usize = 16;
+
 /// A received message. If its sender awaits a reply and none is ever sent, the sender is told so when the message is
 /// dropped.
 pub struct Message {
-    dictionary: Dictionary,
+    view: MessageView,
+    /// What it says, once somebody has asked for all of it.
+    dictionary: OnceLock<Dictionary>,
     reply: Mutex<Option<Reply>>,
     sender: Option<Credentials>,
     /// While a message that awaits no reply is alive, its receiver has work; a request's is over with its reply.
@@ -18,14 +23,21 @@ pub struct Message {
 }
 
 impl Message {
-    pub(crate) fn new(dictionary: Dictionary, reply: Option<Reply>, sender: Option<Credentials>) -> Self {
+    pub(crate) fn new(view: MessageView, reply: Option<Reply>, sender: Option<Credentials>) -> Self {
         let transaction = if reply.is_none() { Transaction::of_message() } else { None };
-        Self { dictionary, reply: Mutex::new(reply), sender, _transaction: transaction }
+        Self { view, dictionary: OnceLock::new(), reply: Mutex::new(reply), sender, _transaction: transaction }
     }
 
-    /// What it says.
+    /// What it says, where it lies. `None` once plain values were made of it, or where finding each of so many keys would
+    /// take longer than making them.
+    pub fn view(&self) -> Option<DictionaryView<'_>> {
+        let view = self.view.dictionary();
+        (self.dictionary.get().is_none() && view.len() <= FEW_KEYS).then_some(view)
+    }
+
+    /// What it says, as plain values, which are made when this is called first.
     pub fn dictionary(&self) -> &Dictionary {
-        &self.dictionary
+        self.dictionary.get_or_init(|| self.view.to_dictionary())
     }
 
     /// Compares its sender, who need not be there any more, with a requirement.

@@ -4,15 +4,18 @@
 //! threads. Handlers run on the thread that got the event. Whenever the last waiting thread gets one, another is
 //! started, up to [`MAX_THREADS`]: a handler that blocks holds up its own connection and nobody else's.
 
+mod crew;
+
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{self, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::{Errno, read, write};
 
+use self::crew::Crew;
 use crate::connection::{AbortOnPanic, Core};
 use crate::endpoint::Rendezvous;
 use crate::error::explain;
@@ -22,11 +25,11 @@ use crate::timer::Clock;
 use crate::{lock, settings};
 
 /// How many handlers can block at once before other connections have to wait.
-const MAX_THREADS: usize = 64;
+const MAX_THREADS: u16 = 64;
 /// How many threads may wait for one connection each, and so for no other.
-const MAX_STAYING: usize = 4;
+const MAX_STAYING: u16 = 4;
 /// How many threads stay when nothing happens: one at work, one ready to take over.
-const KEPT_THREADS: usize = 2;
+const KEPT_THREADS: u16 = 2;
 /// The token of the eventfd that announces jobs.
 const WAKE: u64 = 0;
 /// The token of the clock.
@@ -63,10 +66,7 @@ pub(crate) struct Reactor {
     sources: Mutex<HashMap<u64, Source>>,
     next_token: AtomicU64,
     jobs: Mutex<VecDeque<Job>>,
-    threads: AtomicUsize,
-    waiting: AtomicUsize,
-    /// Threads that wait for one connection each.
-    staying: AtomicUsize,
+    crew: Crew,
 }
 
 /// A thread waits for one connection: see [`Reactor::stay`].
@@ -74,7 +74,7 @@ pub(crate) struct Staying(&'static Reactor);
 
 impl Drop for Staying {
     fn drop(&mut self) {
-        self.0.staying.fetch_sub(1, Ordering::AcqRel);
+        self.0.crew.end_stay();
     }
 }
 
@@ -103,9 +103,7 @@ impl Reactor {
             sources: Mutex::default(),
             next_token: AtomicU64::new(CLOCK + 1),
             jobs: Mutex::default(),
-            threads: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
-            staying: AtomicUsize::new(0),
+            crew: Crew::new(MAX_THREADS, MAX_STAYING),
         };
         let edges = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&reactor.epoll, &reactor.wake, epoll::EventData::new_u64(WAKE), edges)?;
@@ -115,8 +113,10 @@ impl Reactor {
 
     /// Makes sure that somebody waits for events.
     pub(crate) fn start(&'static self) {
-        if self.threads.load(Ordering::Acquire) == 0 {
-            self.grow();
+        if self.crew.counts().threads == 0
+            && let Some(before) = self.crew.join()
+        {
+            self.spawn(before);
         }
     }
 
@@ -188,17 +188,13 @@ impl Reactor {
     /// Lets the calling thread wait for one connection alone, as long as what is returned lives; `None` where nobody else
     /// would wait for the others, or enough threads do so already.
     pub(crate) fn stay(&'static self) -> Option<Staying> {
-        let joined = |staying| (staying < MAX_STAYING).then_some(staying + 1);
-        if self.waiting.load(Ordering::Acquire) == 0 {
-            return None;
-        }
-        self.staying.fetch_update(Ordering::AcqRel, Ordering::Acquire, joined).ok().map(|_| Staying(self))
+        self.crew.stay().then(|| Staying(self))
     }
 
     /// How many threads wait for one connection alone.
     #[cfg(test)]
-    pub(crate) fn stays(&self) -> usize {
-        self.staying.load(Ordering::Acquire)
+    pub(crate) fn stays(&self) -> u16 {
+        self.crew.counts().staying
     }
 
     fn announce_job(&self) {
@@ -206,21 +202,19 @@ impl Reactor {
         let _ = write(&self.wake, &1_u64.to_ne_bytes());
     }
 
-    fn grow(&'static self) {
-        let joined = self.threads.fetch_update(Ordering::AcqRel, Ordering::Acquire, |threads| {
-            (threads < MAX_THREADS).then_some(threads + 1)
-        });
-        let Ok(before) = joined else { return };
+    /// Starts a thread that has joined the crew, which had so many `before`.
+    fn spawn(&'static self, before: u16) {
         let spawned = thread::Builder::new().name("xpc-io".into()).spawn(move || self.serve(before >= KEPT_THREADS));
         if let Err(error) = spawned {
-            self.threads.fetch_sub(1, Ordering::AcqRel);
+            self.crew.leave();
             assert!(before > 0, "cannot start the thread that serves XPC connections: {error}");
         }
     }
 
     /// Serves on the calling thread, for good.
     pub(crate) fn serve_forever(&'static self) -> ! {
-        self.threads.fetch_add(1, Ordering::AcqRel);
+        // Were there as many already, others would serve.
+        let _ = self.crew.join();
         self.serve(false);
         unreachable!("only a thread that may retire stops serving")
     }
@@ -233,22 +227,22 @@ impl Reactor {
         let mut events = Vec::with_capacity(1);
         loop {
             events.clear();
-            self.waiting.fetch_add(1, Ordering::AcqRel);
+            self.crew.begin_waiting();
             let waited = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), patience.as_ref());
-            let last = self.waiting.fetch_sub(1, Ordering::AcqRel) == 1;
             match (waited, events.first()) {
                 (Ok(_), Some(event)) => {
-                    if last {
-                        self.grow();
+                    if let Some(before) = self.crew.got_event() {
+                        self.spawn(before);
                     }
                     self.handle(event.data.u64(), event.flags);
                 }
-                (Ok(_), None) if may_retire && !last => {
-                    self.threads.fetch_sub(1, Ordering::AcqRel);
-                    std::mem::forget(guard);
-                    return;
+                (Ok(_), None) if may_retire => {
+                    if self.crew.retire() {
+                        std::mem::forget(guard);
+                        return;
+                    }
                 }
-                (Ok(_) | Err(Errno::INTR), _) => {}
+                (Ok(_) | Err(Errno::INTR), _) => self.crew.stop_waiting(),
                 (Err(error), _) => panic!("waiting for XPC messages failed: {error}"),
             }
         }

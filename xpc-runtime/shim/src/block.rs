@@ -12,7 +12,6 @@ const COUNT: c_int = 0xfffe;
 const ONE: c_int = 2;
 const NEEDS_FREE: c_int = 1 << 24;
 const HAS_COPY_DISPOSE: c_int = 1 << 25;
-const IS_GLOBAL: c_int = 1 << 28;
 
 /// A class of blocks: only its address means anything.
 #[repr(transparent)]
@@ -34,10 +33,43 @@ pub static _NSConcreteMallocBlock: Class = Class([MaybeUninit::zeroed(); 32]);
 #[repr(C)]
 struct Layout {
     isa: *const Class,
-    flags: AtomicI32,
+    flags: c_int,
     reserved: c_int,
     invoke: *const c_void,
     descriptor: *const Descriptor,
+}
+
+/// Where a block is.
+enum Place {
+    Stack,
+    Global,
+    Heap,
+}
+
+/// Told by the class, which nobody changes: the flags of a copy are changed by other threads, and those of another
+/// block may stand in memory that must not be written, where an atomic load is no plain one.
+///
+/// # Safety
+/// A block.
+unsafe fn place(block: *const Layout) -> Place {
+    // SAFETY: by this function's contract.
+    let class = unsafe { (*block).isa };
+    if ptr::eq(class, &raw const _NSConcreteMallocBlock) {
+        Place::Heap
+    } else if ptr::eq(class, &raw const _NSConcreteGlobalBlock) {
+        Place::Global
+    } else {
+        Place::Stack
+    }
+}
+
+/// How many there are of a copy, among other flags.
+///
+/// # Safety
+/// A block on the heap, whose memory is still there.
+unsafe fn flags<'a>(block: *const Layout) -> &'a AtomicI32 {
+    // SAFETY: written once, before the block was known to others, and by atomic accesses since.
+    unsafe { AtomicI32::from_ptr((&raw const (*block).flags).cast_mut()) }
 }
 
 #[repr(C)]
@@ -55,22 +87,27 @@ struct Descriptor {
 /// A block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn _Block_copy(block: *const c_void) -> *mut c_void {
-    let Some(layout) = ptr::NonNull::new(block.cast_mut().cast::<Layout>()) else { return ptr::null_mut() };
-    // SAFETY: a block begins with this layout.
-    let head = unsafe { layout.as_ref() };
-    let flags = head.flags.load(Ordering::Relaxed);
-    if flags & IS_GLOBAL != 0 {
-        return block.cast_mut();
+    if block.is_null() {
+        return ptr::null_mut();
     }
-    if flags & NEEDS_FREE != 0 {
-        if flags & COUNT == 0 {
-            misuse!("a block is copied that is gone");
+    let layout = block.cast::<Layout>();
+    // SAFETY: a block, by this function's contract.
+    match unsafe { place(layout) } {
+        Place::Global => return block.cast_mut(),
+        Place::Heap => {
+            // SAFETY: on the heap, and the caller counts on it.
+            let before = unsafe { flags(layout) }.fetch_add(ONE, Ordering::Relaxed);
+            if before & COUNT == 0 {
+                misuse!("a block is copied that is gone");
+            }
+            return block.cast_mut();
         }
-        head.flags.fetch_add(ONE, Ordering::Relaxed);
-        return block.cast_mut();
+        Place::Stack => {}
     }
+    // SAFETY: a block begins with this layout; nobody changes it.
+    let (old, descriptor) = unsafe { ((*layout).flags, (*layout).descriptor) };
     // SAFETY: a descriptor lives as long as the program; its size is the block's.
-    let size = unsafe { (*head.descriptor).size } as usize;
+    let size = unsafe { (*descriptor).size } as usize;
     // SAFETY: a block's size is not zero.
     let copy = unsafe { libc::malloc(size) };
     if copy.is_null() {
@@ -82,9 +119,9 @@ pub unsafe extern "C" fn _Block_copy(block: *const c_void) -> *mut c_void {
         ptr::copy_nonoverlapping(block.cast::<u8>(), copy.cast(), size);
         let new = copy.cast::<Layout>();
         (&raw mut (*new).isa).write(&raw const _NSConcreteMallocBlock);
-        (&raw mut (*new).flags).write(AtomicI32::new(flags & !COUNT | NEEDS_FREE | ONE));
-        if flags & HAS_COPY_DISPOSE != 0 {
-            ((*head.descriptor).copy)(copy, block);
+        (&raw mut (*new).flags).write(old & !COUNT | NEEDS_FREE | ONE);
+        if old & HAS_COPY_DISPOSE != 0 {
+            ((*descriptor).copy)(copy, block);
         }
     }
     copy
@@ -96,24 +133,25 @@ pub unsafe extern "C" fn _Block_copy(block: *const c_void) -> *mut c_void {
 /// A block that was copied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn _Block_release(block: *const c_void) {
-    let Some(layout) = ptr::NonNull::new(block.cast_mut().cast::<Layout>()) else { return };
-    // SAFETY: a block begins with this layout.
-    let head = unsafe { layout.as_ref() };
-    let flags = head.flags.load(Ordering::Relaxed);
-    if flags & IS_GLOBAL != 0 {
+    if block.is_null() {
         return;
     }
-    if flags & NEEDS_FREE == 0 {
-        misuse!("a block is released that was not copied");
+    let layout = block.cast::<Layout>();
+    // SAFETY: a block, by this function's contract.
+    match unsafe { place(layout) } {
+        Place::Global => return,
+        Place::Heap => {}
+        Place::Stack => misuse!("a block is released that was not copied"),
     }
-    let before = head.flags.fetch_sub(ONE, Ordering::AcqRel);
+    // SAFETY: on the heap, and the caller counts on it.
+    let before = unsafe { flags(layout) }.fetch_sub(ONE, Ordering::AcqRel);
     match before & COUNT {
         0 => misuse!("a block is released more often than it was copied"),
         ONE => {
             // SAFETY: the last count is gone, so that nobody uses the copy, which came from `malloc`.
             unsafe {
-                if flags & HAS_COPY_DISPOSE != 0 {
-                    ((*head.descriptor).dispose)(block);
+                if before & HAS_COPY_DISPOSE != 0 {
+                    ((*(*layout).descriptor).dispose)(block);
                 }
                 libc::free(block.cast_mut());
             }
@@ -166,7 +204,7 @@ impl LentBlock {
     }
 }
 
-/// A copy of a block that takes one object, or nothing.
+/// A copy of a block that takes one object, or two, or nothing.
 pub struct Block(*mut Layout);
 
 // SAFETY: C passes blocks that may be called on any thread.
@@ -182,6 +220,16 @@ impl Block {
         unsafe {
             let invoke = std::mem::transmute::<*const c_void, Invoke>((*self.0).invoke);
             invoke(self.0, object);
+        }
+    }
+
+    /// Calls a block `void (^)(xpc_object_t, xpc_rich_error_t)`.
+    pub fn call_two(&self, object: *mut Object, error: *mut Object) {
+        type Invoke = unsafe extern "C" fn(*const Layout, *mut Object, *mut Object);
+        // SAFETY: as in `call`.
+        unsafe {
+            let invoke = std::mem::transmute::<*const c_void, Invoke>((*self.0).invoke);
+            invoke(self.0, object, error);
         }
     }
 

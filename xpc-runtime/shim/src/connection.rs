@@ -500,6 +500,13 @@ pub extern "C" fn xpc_connection_get_egid(object: Lent) -> u32 {
     credentials(object, "xpc_connection_get_egid").map_or(u32::MAX, |peer| peer.egid)
 }
 
+/// `au_asid_t xpc_connection_get_asid(xpc_connection_t)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_connection_get_asid(object: Lent) -> i32 {
+    let peer = credentials(object, "xpc_connection_get_asid");
+    peer.and_then(|peer| peer.asid()).map_or(-1, u32::cast_signed)
+}
+
 /// `void xpc_connection_set_context(xpc_connection_t, void *)`
 #[unsafe(no_mangle)]
 pub extern "C" fn xpc_connection_set_context(object: Lent, context: *mut c_void) {

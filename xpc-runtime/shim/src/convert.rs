@@ -28,9 +28,13 @@ pub fn to_rust(object: &Object) -> Result<Plain, EncodeError> {
         Value::Dictionary(dictionary) => Plain::Dictionary(contents(dictionary)?),
         Value::Endpoint(value) => Plain::Endpoint(value.clone()),
         Value::Fd(value) => Plain::Fd(value.clone()),
-        Value::Activity(_) | Value::Connection(_) | Value::Error(_) => {
-            return Err(EncodeError::Unsendable(Type::Unknown));
-        }
+        Value::SharedMemory(value) => Plain::SharedMemory(value.clone()),
+        Value::Activity(_)
+        | Value::Connection(_)
+        | Value::Session(_)
+        | Value::RichError(_)
+        | Value::PeerRequirement(_)
+        | Value::Error(_) => return Err(EncodeError::Unsendable(Type::Unknown)),
     })
 }
 
@@ -56,6 +60,7 @@ pub fn from_rust(value: &Plain) -> Ref {
         Plain::Dictionary(contents) => Value::Dictionary(dictionary(contents)),
         Plain::Endpoint(value) => Value::Endpoint(value.clone()),
         Plain::Fd(value) => Value::Fd(value.clone()),
+        Plain::SharedMemory(value) => Value::SharedMemory(value.clone()),
         other => misuse!("the transport delivered a value of type {}, which the shim does not know", other.kind()),
     })
 }

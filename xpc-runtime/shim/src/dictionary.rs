@@ -1,17 +1,20 @@
 //! Dictionaries; those that were received, and those that reply, are messages too.
 
 use std::collections::BTreeMap;
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::Mutex;
 
 use crate::block::Applier;
+use crate::connection::{xpc_connection_create_from_endpoint, xpc_endpoint_create};
 use crate::error::DESCRIPTION;
 use crate::lock;
 use crate::message::Origin;
 use crate::object::{Lent, Object, Ref};
 use crate::text::{Memory, Out, Text};
-use crate::value::{Value, xpc_bool_create, xpc_data_create, xpc_date_create, xpc_double_create};
+use crate::value::{
+    Value, xpc_bool_create, xpc_data_create, xpc_date_create, xpc_double_create, xpc_fd_create, xpc_fd_dup,
+};
 use crate::value::{xpc_int64_create, xpc_string_create, xpc_uint64_create, xpc_uuid_create};
 
 pub type Entries = BTreeMap<CString, Ref>;
@@ -193,4 +196,44 @@ macro_rules! nested {
 nested! {
     xpc_dictionary_get_dictionary: Value::Dictionary(_),
     xpc_dictionary_get_array: Value::Array(_),
+}
+
+/// `void xpc_dictionary_set_fd(xpc_object_t, const char *, int)`
+///
+/// # Safety
+/// As for `xpc_fd_create`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xpc_dictionary_set_fd(object: Lent, key: Text, descriptor: c_int) {
+    // SAFETY: by this function's contract.
+    let value = unsafe { xpc_fd_create(descriptor) };
+    if !value.is_null() {
+        dictionary(object, "xpc_dictionary_set_fd").set(key, Lent::owned(value));
+    }
+}
+
+/// `int xpc_dictionary_dup_fd(xpc_object_t, const char *)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_dictionary_dup_fd(object: Lent, key: Text) -> c_int {
+    match dictionary(object, "xpc_dictionary_dup_fd").get(key) {
+        Some(value) if matches!(value.value(), Value::Fd(_)) => xpc_fd_dup(Lent::of(&value)),
+        _ => -1,
+    }
+}
+
+/// `void xpc_dictionary_set_connection(xpc_object_t, const char *, xpc_connection_t)`: its endpoint.
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_dictionary_set_connection(object: Lent, key: Text, connection: Lent) {
+    let endpoint = Lent::owned(xpc_endpoint_create(connection));
+    dictionary(object, "xpc_dictionary_set_connection").set(key, endpoint);
+}
+
+/// `xpc_connection_t xpc_dictionary_create_connection(xpc_object_t, const char *)`
+#[unsafe(no_mangle)]
+pub extern "C" fn xpc_dictionary_create_connection(object: Lent, key: Text) -> *mut Object {
+    match dictionary(object, "xpc_dictionary_create_connection").get(key) {
+        Some(value) if matches!(value.value(), Value::Endpoint(_)) => {
+            xpc_connection_create_from_endpoint(Lent::of(&value))
+        }
+        _ => ptr::null_mut(),
+    }
 }

@@ -18,12 +18,18 @@ mod connection;
 mod convert;
 mod dictionary;
 mod error;
+mod launch_event;
+mod log;
 mod main_loop;
+mod memory;
 mod message;
 mod object;
 mod pool;
 mod queue;
 mod requirement;
+mod rich_error;
+mod session;
+mod system;
 mod text;
 mod value;
 

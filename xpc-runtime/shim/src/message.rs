@@ -4,7 +4,7 @@ use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use xpc_portable::{Message, Reply};
+use xpc_portable::{Error, Message, PeerRequirement, Reply};
 
 use crate::convert;
 use crate::dictionary::{Dictionary, dictionary};
@@ -21,6 +21,7 @@ pub enum Origin {
     /// It was received.
     Received {
         message: Message,
+        /// A connection or a session.
         connection: Ref,
         /// A reply was made.
         answered: AtomicBool,
@@ -57,7 +58,19 @@ pub extern "C" fn xpc_dictionary_create_reply(object: Lent) -> *mut Object {
 pub extern "C" fn xpc_dictionary_get_remote_connection(object: Lent) -> *mut Object {
     match &dictionary(object, "xpc_dictionary_get_remote_connection").origin {
         Origin::Own => ptr::null_mut(),
-        Origin::Received { connection, .. } | Origin::Reply { connection, .. } => connection.lend(),
+        Origin::Received { connection, .. } | Origin::Reply { connection, .. } => match connection.value() {
+            Value::Connection(_) => connection.lend(),
+            // The header speaks of messages that a connection's handler was given.
+            _ => ptr::null_mut(),
+        },
+    }
+}
+
+/// Whether the sender of a message meets the requirement.
+pub fn require_sender(object: Lent, requirement: &PeerRequirement) -> Result<(), Error> {
+    match &dictionary(object, "xpc_peer_requirement_match_received_message").origin {
+        Origin::Received { message, .. } => message.require_sender(requirement),
+        _ => misuse!("the sender is asked for of a dictionary that was not received"),
     }
 }
 

@@ -43,9 +43,14 @@ pub struct Out<T>(*mut T);
 
 impl<T> Out<T> {
     pub fn set(&self, value: T) {
+        self.set_with(|| value);
+    }
+
+    /// As `set`, of what is made only where C wants it.
+    pub fn set_with(&self, value: impl FnOnce() -> T) {
         if !self.0.is_null() {
             // SAFETY: C promises room for one value, which nobody else uses meanwhile. What is there is no value.
-            unsafe { ptr::write(self.0, value) };
+            unsafe { ptr::write(self.0, value()) };
         }
     }
 }

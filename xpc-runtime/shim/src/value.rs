@@ -6,13 +6,16 @@ use std::os::fd::{BorrowedFd, IntoRawFd};
 use std::ptr;
 use std::sync::Mutex;
 
-use xpc_object::{Bytes, Date, Endpoint, Fd};
+use xpc_object::{Bytes, Date, Endpoint, Fd, SharedMemory};
+use xpc_portable::PeerRequirement;
 
 use crate::activity::Activity;
 use crate::connection::Connection;
 use crate::convert;
 use crate::dictionary::Dictionary;
 use crate::object::{Lent, Object, Ref};
+use crate::rich_error::RichError;
+use crate::session::Session;
 use crate::text::{Memory, Text, to_be_freed};
 
 /// What an object is.
@@ -32,6 +35,10 @@ pub enum Value {
     Activity(Activity),
     Endpoint(Endpoint),
     Fd(Fd),
+    SharedMemory(SharedMemory),
+    Session(Session),
+    RichError(RichError),
+    PeerRequirement(PeerRequirement),
     /// One of the constants; the text is what its description says.
     Error(&'static CStr),
 }
@@ -75,6 +82,10 @@ types! {
     _xpc_type_activity, c"activity", Value::Activity(_),
     _xpc_type_endpoint, c"endpoint", Value::Endpoint(_),
     _xpc_type_fd, c"fd", Value::Fd(_),
+    _xpc_type_shmem, c"shmem", Value::SharedMemory(_),
+    _xpc_type_session, c"session", Value::Session(_),
+    _xpc_type_rich_error, c"rich error", Value::RichError(_),
+    _xpc_type_peer_requirement, c"peer requirement", Value::PeerRequirement(_),
     _xpc_type_error, c"error", Value::Error(_),
 }
 
@@ -83,6 +94,7 @@ impl Value {
     pub fn may_go(&self) {
         match self {
             Self::Connection(connection) => connection.may_go(),
+            Self::Session(session) => session.may_go(),
             Self::Activity(activity) => activity.may_go(),
             _ => {}
         }
@@ -279,6 +291,7 @@ pub extern "C" fn xpc_copy(object: Lent) -> *mut Object {
 pub extern "C" fn xpc_copy_description(object: Lent) -> *mut c_char {
     let text = match (object.value(), convert::to_rust(object.get())) {
         (Value::Error(text), _) => text.to_string_lossy().into_owned(),
+        (Value::RichError(error), _) => error.description.to_string_lossy().into_owned(),
         (_, Ok(value)) => format!("{value:?}"),
         (other, Err(_)) => format!("<{}: {:p}>", other.name(), object.as_ptr()),
     };

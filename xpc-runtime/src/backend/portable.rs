@@ -100,6 +100,28 @@ impl Session {
     }
 }
 
+type LaunchHandler = Box<dyn FnMut(&str, Dictionary) + Send>;
+
+/// There is no launchd.
+pub(crate) fn on_launch_event(_stream: &str, _handler: LaunchHandler) -> Result<(), Error> {
+    Err(Error::Unsupported("only launchd has launch events: there are none off Apple platforms"))
+}
+
+/// Standard error: the launcher forwards a service's, with its name.
+pub(crate) mod log {
+    use crate::logging::Level;
+
+    pub(crate) fn write(level: Level, category: &str, text: &str) {
+        let level = match level {
+            Level::Error => "error",
+            Level::Warn => "warning",
+            Level::Info => "info",
+            Level::Debug => "debug",
+        };
+        eprintln!("{level}: {category}: {text}");
+    }
+}
+
 /// Nothing here has a signature; what Linux can say of a peer is the crate's own.
 pub(crate) mod requirement {
     use std::path::Path;

@@ -24,8 +24,8 @@
 //!
 //! Off Apple's systems the declarations compile, and link where something defines the symbols.
 
-/// For tests on Linux: the repository's `xpc-runtime/shim`, where `--cfg xpc_runtime_force_apple` asks for it. Miri links
-/// nothing, and finds the functions in the program itself.
+// For tests on Linux: the repository's `xpc-runtime/shim`, where `--cfg xpc_runtime_force_apple` asks for it. Miri links
+// nothing, and finds the functions in the program itself.
 #[cfg(all(xpc_runtime_force_apple, not(miri)))]
 #[link(name = "xpc_shim")]
 unsafe extern "C" {}
@@ -45,3 +45,7 @@ pub mod rich_error;
 pub mod session;
 pub mod types;
 pub mod xpc;
+
+#[cfg(any(target_vendor = "apple", xpc_runtime_force_apple))]
+#[doc(hidden)]
+pub use weak::Symbol;

@@ -60,7 +60,7 @@ macro_rules! weak {
 
 /// A symbol, looked up at its first use.
 #[cfg(any(target_vendor = "apple", xpc_runtime_force_apple))]
-pub(crate) struct Symbol {
+pub struct Symbol {
     /// Ends with a NUL.
     name: &'static str,
     /// Null until it was found. One that is missing is looked for again: that is rare, and what was loaded since may
@@ -70,6 +70,7 @@ pub(crate) struct Symbol {
 
 #[cfg(any(target_vendor = "apple", xpc_runtime_force_apple))]
 impl Symbol {
+    /// A symbol of this name, which ends with a NUL.
     pub const fn new(name: &'static str) -> Self {
         Self { name, found: AtomicPtr::new(ptr::null_mut()) }
     }
@@ -77,7 +78,8 @@ impl Symbol {
     /// Where the symbol is, if the system has it.
     pub fn address(&self) -> Option<NonNull<c_void>> {
         unsafe extern "C" {
-            /// dlsym(3).
+            /// dlsym(3); in tests over the shim its own, which can be as old a system as a test wants.
+            #[cfg_attr(xpc_runtime_force_apple, link_name = "xpc_shim_dlsym")]
             fn dlsym(handle: *mut c_void, symbol: *const c_char) -> *mut c_void;
         }
         /// `RTLD_DEFAULT` of `dlfcn.h`: every image of the process, in the order of loading.

@@ -23,7 +23,11 @@ pub struct Memfd {
 }
 
 impl Memfd {
-    pub(super) fn new(len: usize) -> io::Result<Self> {
+    /// A new one of this many bytes, all zero.
+    ///
+    /// # Errors
+    /// What the system says: too many descriptors are open, or no memory is left.
+    pub fn new(len: usize) -> io::Result<Self> {
         let file = memfd_create(c"xpc-shmem", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, u64::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?)?;
         // Nor longer, nor sealed any further: the memory stays as useful as it is.

@@ -67,7 +67,7 @@ impl SharedMemory {
         handle.downcast_ref()
     }
 
-    /// Its size in bytes; never zero.
+    /// Its size in bytes; never zero. On Apple platforms its receiver sees whole pages.
     #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(&self) -> usize {
         self.0.size()

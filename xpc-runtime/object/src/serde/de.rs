@@ -8,7 +8,7 @@ use serde_core::de::{
 };
 
 use super::{key, names};
-use crate::decode::{Container, Reader};
+use crate::decode::{Container, Reader, utf8};
 use crate::limits::{MAX_DEPTH, MAX_VALUES};
 use crate::wire::padding;
 use crate::{DecodeError, Misfit, wire};
@@ -117,39 +117,6 @@ impl<'r, 'de> Deserializer<'r, 'de> {
         utf8(text, offset)
     }
 
-    /// Checks a value of whatever type, and drops it.
-    fn skip(self, tag: u32, offset: usize) -> Result<(), DecodeError> {
-        match tag {
-            wire::NULL => {}
-            wire::BOOL => drop(self.reader.array::<4>()?),
-            wire::INT64 | wire::UINT64 | wire::DOUBLE | wire::DATE => drop(self.reader.array::<8>()?),
-            wire::UUID => drop(self.reader.array::<16>()?),
-            wire::FD => drop(self.reader.array::<4>()?),
-            wire::SHARED_MEMORY | wire::ENDPOINT => drop(self.reader.array::<12>()?),
-            wire::DATA => drop(self.reader.data()?),
-            wire::STRING => {
-                let (text, offset) = self.reader.string_bytes()?;
-                utf8(text, offset)?;
-            }
-            wire::ARRAY | wire::DICTIONARY => {
-                let container = self.reader.open(self.depth)?;
-                for _ in 0..container.count {
-                    if tag == wire::DICTIONARY {
-                        let (key, offset) = self.reader.key_bytes()?;
-                        utf8(key, offset)?;
-                    }
-                    let offset = self.reader.offset;
-                    let tag = self.reader.tag()?;
-                    let inner = Deserializer { reader: &mut *self.reader, depth: self.depth + 1, wrappers: 0 };
-                    inner.skip(tag, offset)?;
-                }
-                self.reader.close(&container)?;
-            }
-            tag => return Err(DecodeError::UnknownType { offset, tag }),
-        }
-        Ok(())
-    }
-
     /// What comes is another type, or an integer that ends early.
     #[cold]
     fn no_integer<T>(self, expected: &dyn Expected) -> Result<T, DecodeError> {
@@ -181,10 +148,6 @@ impl<'r, 'de> Deserializer<'r, 'de> {
         };
         Err(invalid(found, expected))
     }
-}
-
-fn utf8(text: &[u8], offset: usize) -> Result<&str, DecodeError> {
-    std::str::from_utf8(text).map_err(|_| DecodeError::BadString { offset })
 }
 
 impl<'de> Reader<'de> {
@@ -406,9 +369,8 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_, 'de> {
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        let offset = self.reader.offset;
-        let tag = self.reader.tag()?;
-        self.skip(tag, offset)?;
+        // Nothing comes beside bytes that are read here.
+        self.reader.check(self.depth, &mut Vec::new())?;
         visitor.visit_unit()
     }
 

@@ -353,3 +353,23 @@ impl fmt::Debug for Listening {
         f.debug_struct("Listening").field("id", &self.id).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_rendezvous_that_can_be_read_is_no_idle_one_before_anybody_has_read_it() {
+        let listening = Arc::new(Listening::new(None, Box::new(drop), None));
+        let (client, socket) = socket::packet_pair().unwrap();
+        // Not in the reactor: as if no thread had come to it yet.
+        let rendezvous = Rendezvous { token: 0, socket, listening, way: Way::ByName };
+        assert!(rendezvous.is_quiet(true));
+        let (_ours, theirs) = socket::connection_pair().unwrap();
+        socket::send_packet(&client, CONNECT, Some(theirs.as_fd())).unwrap();
+        assert!(!rendezvous.is_quiet(true));
+        assert!(rendezvous.is_quiet(false), "who only finishes what was begun need not wait for it");
+    }
+}

@@ -71,7 +71,7 @@ fn sent(endpoint: &Endpoint) -> Endpoint {
     let frame = frame::message(Kind::Message, 0, &Dictionary::new().with("endpoint", endpoint)).unwrap();
     let descriptors = frame.descriptors.into_iter().map(|fd| fd.into_owned().unwrap()).collect();
     let Ok(Frame::Message(message)) = frame::decode(frame.bytes.into(), descriptors) else { panic!("a message") };
-    message.endpoint("endpoint").unwrap().clone()
+    message.dictionary().endpoint("endpoint").unwrap().clone()
 }
 
 fn rendezvous(endpoint: &Endpoint) -> &OwnedFd {

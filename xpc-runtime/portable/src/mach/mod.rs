@@ -2,10 +2,11 @@
 //!
 //! What launchd's table of Mach services is on macOS, a folder is here: `$XDG_RUNTIME_DIR/xpc-runtime/<name>`, which only
 //! its user may enter. In it stands the `socket` of whoever serves the name; who holds the lock on the folder is that
-//! one. What connects to the socket is a rendezvous, through which connections are handed over as through those of
+//! one; the socket may be systemd's, which starts it with the first client. What connects to the socket is a rendezvous, through which connections are handed over as through those of
 //! endpoints.
 
 mod folder;
+mod passed;
 mod port;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use rustix::process::geteuid;
 
 use self::folder::Folder;
 pub(crate) use self::port::Port;
+use crate::error::{explain, is_transient};
 use crate::frame::{self, Kind};
 use crate::{Credentials, credentials, endpoint, settings, socket, timer};
 
@@ -27,7 +29,7 @@ use crate::{Credentials, credentials, endpoint, settings, socket, timer};
 enum Failure {
     /// Its queue is full at the moment.
     Busy,
-    /// Nobody serves the name at the moment.
+    /// Nobody serves the name at the moment, or this process can reach nobody.
     Absent(Arc<str>),
     Other(Arc<str>),
 }
@@ -79,6 +81,7 @@ fn reach(name: &str) -> Result<OwnedFd, Failure> {
     let socket = dial(&folder).map_err(|error| match error {
         Errno::AGAIN => Failure::Busy,
         Errno::NOENT | Errno::CONNREFUSED => Failure::Absent(is_absent(name)),
+        error if is_transient(error) => Failure::Absent(format!("cannot connect to {name}: {}", explain(error)).into()),
         error => cannot(error),
     })?;
     match credentials::maker(&socket) {

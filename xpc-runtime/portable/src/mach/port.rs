@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with, bind, listen};
 
 use super::folder::Folder;
-use super::{is_this_user, new_socket};
+use super::{is_this_user, new_socket, passed};
 use crate::endpoint::{Listening, Way};
 use crate::reactor::{Source, reactor};
 use crate::{credentials, settings, termination, timer, transaction};
@@ -22,9 +22,23 @@ const TURNS: usize = 64;
 pub(crate) struct Port {
     token: u64,
     socket: OwnedFd,
+    /// It was there before this process, and stays.
+    is_passed: bool,
     /// Whose lock is this process's claim to the name.
     folder: Folder,
     listening: Arc<Listening>,
+}
+
+/// A fresh socket in the folder that this process has claimed.
+fn make(folder: &Folder) -> Result<OwnedFd, Errno> {
+    // Whoever made the one that may be there is gone: the lock went with its process.
+    folder.remove_socket()?;
+    let socket = new_socket()?;
+    // The file gets this mode from its first moment on.
+    fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    bind(&socket, &folder.address()?)?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket)
 }
 
 impl Port {
@@ -40,20 +54,21 @@ impl Port {
     pub(super) fn open_in(folder: Folder, name: &str, listening: &Arc<Listening>) -> Result<(), Arc<str>> {
         let path = folder.path_of_socket();
         let cannot = |error: Errno| -> Arc<str> { format!("cannot serve {name}: {}: {error}", path.display()).into() };
-        if !folder.claim().map_err(cannot)? {
+        // Where somebody listens without the claim, it is for agents that this process is none of: systemd does.
+        if !folder.claim().map_err(cannot)? || (!passed::is_there(&path) && super::server(&folder).is_some()) {
             let other = super::server(&folder).map_or_else(|| "another process".into(), |pid| format!("process {pid}"));
             return Err(
                 format!("{name} is served by {other} already: a name has one listener ({})", path.display()).into()
             );
         }
-        // Whoever made it is gone: the lock went with its process.
-        folder.remove_socket().map_err(cannot)?;
-        let socket = new_socket().map_err(cannot)?;
-        // The file gets this mode from its first moment on.
-        fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(cannot)?;
-        folder.address().and_then(|address| bind(&socket, &address)).map_err(cannot)?;
-        listen(&socket, BACKLOG).map_err(cannot)?;
-        let port = Arc::new(Self { token: reactor().new_token(), socket, folder, listening: listening.clone() });
+        let passed = passed::take(&path);
+        let is_passed = passed.is_some();
+        let socket = match passed {
+            Some(socket) => socket,
+            None => make(&folder).map_err(cannot)?,
+        };
+        let port =
+            Arc::new(Self { token: reactor().new_token(), socket, is_passed, folder, listening: listening.clone() });
         listening.found_at(port.clone());
         reactor().add(port.token, &port.socket, Source::Port(port.clone()), EventFlags::IN).map_err(cannot)?;
         reactor().start();
@@ -89,7 +104,9 @@ impl Port {
     pub(crate) fn close(&self) {
         let source = reactor().remove(self.token, self.socket.as_fd());
         // While the lock is this process's still. A child that was forked at this moment may have a copy of it.
-        let _ = self.folder.remove_socket();
+        if !self.is_passed {
+            let _ = self.folder.remove_socket();
+        }
         self.folder.give_up();
         drop(source);
     }

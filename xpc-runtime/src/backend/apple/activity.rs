@@ -8,9 +8,11 @@ use xpc_object::{Dictionary, EncodeError};
 use xpc_runtime_sys::activity::*;
 
 use super::block::Block;
+use super::entry::Entry;
+use super::lock;
+use super::log;
 use super::object::{self, Retained};
 use super::raw::*;
-use super::{AbortOnPanic, lock};
 use crate::activity::{Criteria, Priority};
 use crate::{ActivityState, Error};
 
@@ -35,6 +37,7 @@ pub(crate) fn check_in(identifier: &str, check_in: CheckIn, handler: Handler) ->
 fn register_with(identifier: &CStr, criteria: xpc_object_t, check_in: Option<CheckIn>, handler: Handler) {
     let registered = Registered { check_in: Mutex::new(check_in), handler: Mutex::new(handler) };
     let block = Block::handler(move |activity| registered.handle(activity));
+    log::catch_panics();
     // SAFETY: a C string that is copied, a dictionary that is read or the constant for checking in, and a block with the
     // signature of an activity's handler, which is copied.
     unsafe { xpc_activity_register(identifier.as_ptr(), criteria, block.as_ptr()) };
@@ -57,7 +60,7 @@ struct Registered {
 
 impl Registered {
     fn handle(&self, activity: xpc_object_t) {
-        let guard = AbortOnPanic;
+        let entry = Entry::new();
         // SAFETY: libxpc lends the activity for the call, and passes no null.
         if let Some(object) = unsafe { Retained::borrowed(activity) } {
             // SAFETY: a live activity.
@@ -67,7 +70,7 @@ impl Registered {
                 _ => {}
             }
         }
-        std::mem::forget(guard);
+        entry.leave();
     }
 
     fn check_in(&self, object: &Retained) {

@@ -36,15 +36,31 @@ fn layout<P>(flags: c_int, invoke: *const c_void, descriptor: &'static Descripto
     Layout { isa: (&raw const _NSConcreteStackBlock).cast(), flags, reserved: 0, invoke, descriptor, capture }
 }
 
+/// A closure in memory of its own. One that captures nothing would have no size, and a pointer to it would point behind
+/// its allocation, where LeakSanitizer does not look for who uses it.
+struct Captured<F> {
+    closure: F,
+    _place: u8,
+}
+
 /// A block that libxpc may copy and keep, and call on any thread.
-pub(super) struct Block<F: Send + Sync + 'static>(Layout<F>);
+pub(super) struct Block<F: Send + Sync + 'static>(Layout<Captured<F>>);
 
 impl<F: Send + Sync + 'static> Block<F> {
-    const DESCRIPTOR: Descriptor =
-        Descriptor { reserved: 0, size: size_of::<Layout<F>>() as c_ulong, copy: Self::copy, dispose: Self::dispose };
+    const DESCRIPTOR: Descriptor = Descriptor {
+        reserved: 0,
+        size: size_of::<Layout<Captured<F>>>() as c_ulong,
+        copy: Self::copy,
+        dispose: Self::dispose,
+    };
 
     fn new(closure: F, invoke: *const c_void) -> Self {
-        Self(layout(HAS_COPY_DISPOSE, invoke, const { &Self::DESCRIPTOR }, Arc::into_raw(Arc::new(closure))))
+        Self(layout(
+            HAS_COPY_DISPOSE,
+            invoke,
+            const { &Self::DESCRIPTOR },
+            Arc::into_raw(Arc::new(Captured { closure, _place: 0 })),
+        ))
     }
 
     /// What to pass to C while `self` lives.
@@ -54,24 +70,24 @@ impl<F: Send + Sync + 'static> Block<F> {
 
     /// The runtime has copied the bytes of one block to another place: one more block refers to the closure.
     unsafe extern "C" fn copy(_to: *mut c_void, from: *const c_void) {
-        // SAFETY: the runtime calls this with a block that was made with this descriptor, so that it is a `Layout<F>`
+        // SAFETY: the runtime calls this with a block that was made with this descriptor, so that it is a `Layout<Captured<F>>`
         // whose capture came from `Arc::into_raw` and has at least the count that this block holds.
-        unsafe { Arc::increment_strong_count((*from.cast::<Layout<F>>()).capture) };
+        unsafe { Arc::increment_strong_count((*from.cast::<Layout<Captured<F>>>()).capture) };
     }
 
     /// A copy goes.
     unsafe extern "C" fn dispose(block: *const c_void) {
         // SAFETY: as in `copy`; the count that this block holds is given back once, here.
-        unsafe { Arc::decrement_strong_count((*block.cast::<Layout<F>>()).capture) };
+        unsafe { Arc::decrement_strong_count((*block.cast::<Layout<Captured<F>>>()).capture) };
     }
 }
 
 impl<F: Fn(xpc_object_t) + Send + Sync + 'static> Block<F> {
     /// `void (^)(xpc_object_t)`: `xpc_handler_t`.
     pub fn handler(closure: F) -> Self {
-        unsafe extern "C" fn invoke<F: Fn(xpc_object_t)>(block: *const Layout<F>, object: xpc_object_t) {
+        unsafe extern "C" fn invoke<F: Fn(xpc_object_t)>(block: *const Layout<Captured<F>>, object: xpc_object_t) {
             // SAFETY: a block passes itself to its invoke function; its capture is alive while the block is.
-            let closure = unsafe { &*(*block).capture };
+            let closure = unsafe { &(*(*block).capture).closure };
             closure(object);
         }
         Self::new(closure, invoke::<F> as *const c_void)
@@ -82,12 +98,12 @@ impl<F: Fn(xpc_object_t, xpc_object_t) + Send + Sync + 'static> Block<F> {
     /// `void (^)(xpc_object_t, xpc_rich_error_t)`: `xpc_session_reply_handler_t`.
     pub fn reply(closure: F) -> Self {
         unsafe extern "C" fn invoke<F: Fn(xpc_object_t, xpc_object_t)>(
-            block: *const Layout<F>,
+            block: *const Layout<Captured<F>>,
             reply: xpc_object_t,
             error: xpc_rich_error_t,
         ) {
             // SAFETY: as in `handler`.
-            let closure = unsafe { &*(*block).capture };
+            let closure = unsafe { &(*(*block).capture).closure };
             closure(reply, error);
         }
         Self::new(closure, invoke::<F> as *const c_void)
@@ -97,9 +113,9 @@ impl<F: Fn(xpc_object_t, xpc_object_t) + Send + Sync + 'static> Block<F> {
 impl<F: Fn() + Send + Sync + 'static> Block<F> {
     /// `void (^)(void)`: `dispatch_block_t`.
     pub fn plain(closure: F) -> Self {
-        unsafe extern "C" fn invoke<F: Fn()>(block: *const Layout<F>) {
+        unsafe extern "C" fn invoke<F: Fn()>(block: *const Layout<Captured<F>>) {
             // SAFETY: as in `handler`.
-            let closure = unsafe { &*(*block).capture };
+            let closure = unsafe { &(*(*block).capture).closure };
             closure();
         }
         Self::new(closure, invoke::<F> as *const c_void)

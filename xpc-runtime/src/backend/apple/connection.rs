@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 use xpc_object::{Dictionary, Endpoint};
 
 use super::block::Block;
+use super::entry::Entry;
 use super::events::Events;
 use super::listener::{Boxed, Peers};
+use super::lock;
+use super::log;
 use super::message::Message;
 use super::object::{self, Retained};
 use super::queue::Queue;
@@ -17,7 +20,6 @@ use super::raw::*;
 use super::reply::{ReplyFuture, Slot};
 use super::requirement::PeerRequirement;
 use super::rich_error::take_text;
-use super::{AbortOnPanic, lock};
 use crate::Error;
 
 pub(crate) enum Event {
@@ -37,6 +39,14 @@ pub(crate) struct Credentials {
     pub pid: u32,
     pub euid: u32,
     pub egid: u32,
+    asid: i32,
+}
+
+impl Credentials {
+    /// Negative numbers stand for none.
+    pub(crate) fn asid(&self) -> Option<u32> {
+        u32::try_from(self.asid).ok()
+    }
 }
 
 /// A connection that was not activated. libxpc forbids to release one that `xpc_connection_create` made.
@@ -124,6 +134,7 @@ impl Inactive {
         let events = Arc::new(Events::new(&connection, handler, accepted));
         let _ = connection.0.events.set(Arc::downgrade(&events));
         let block = Block::handler(move |object| events.handle(object));
+        log::catch_panics();
         // SAFETY: a connection that was not activated yet, and a block with the signature of an event handler, which is
         // copied.
         unsafe { xpc_connection_set_event_handler(connection.as_ptr(), block.as_ptr()) };
@@ -249,13 +260,13 @@ impl Connection {
                 // The future keeps the connection, this must not: the reply to a dropped one may never come.
                 let (connection, filled) = (Arc::downgrade(&self.0), slot.clone());
                 let block = Block::handler(move |object| {
-                    let guard = AbortOnPanic;
+                    let entry = Entry::new();
                     // SAFETY: libxpc lends the object for the call, and passes no null.
                     let object = unsafe { Retained::borrowed(object) };
                     if let (Some(object), Some(handle)) = (object, connection.upgrade()) {
                         filled.fill(Connection(handle).outcome(object));
                     }
-                    std::mem::forget(guard);
+                    entry.leave();
                 });
                 // SAFETY: an active connection, a dictionary, libdispatch's default queue, and a block with the
                 // signature of a handler, which is copied.
@@ -290,7 +301,7 @@ impl Connection {
         // The reply, or an error in its place, always comes: the connection is kept that long and no longer.
         let waiting = Mutex::new(Some((self.clone(), queue.clone(), handler)));
         let block = Block::handler(move |object| {
-            let guard = AbortOnPanic;
+            let entry = Entry::new();
             // SAFETY: libxpc lends the object for the call, and passes no null.
             let object = unsafe { Retained::borrowed(object) };
             let waiting = lock(&waiting).take();
@@ -298,7 +309,7 @@ impl Connection {
                 let outcome = connection.outcome(object);
                 running(ptr::null_mut(), queue.address(), || handler(outcome));
             }
-            std::mem::forget(guard);
+            entry.leave();
         });
         // SAFETY: an active connection, a dictionary, a live queue, which is retained, and a block with the signature of
         // a handler, which is copied.
@@ -397,13 +408,18 @@ pub(super) fn c_name(name: &str) -> CString {
 
 fn credentials(connection: &Retained) -> Option<Credentials> {
     // SAFETY: a live connection.
-    let (pid, euid, egid) = unsafe {
+    let (pid, euid, egid, asid) = unsafe {
         let connection = connection.as_ptr();
-        (xpc_connection_get_pid(connection), xpc_connection_get_euid(connection), xpc_connection_get_egid(connection))
+        (
+            xpc_connection_get_pid(connection),
+            xpc_connection_get_euid(connection),
+            xpc_connection_get_egid(connection),
+            xpc_connection_get_asid(connection),
+        )
     };
     // Zero or less before the first exchange.
     let pid = u32::try_from(pid).ok().filter(|pid| *pid != 0)?;
-    Some(Credentials { pid, euid, egid })
+    Some(Credentials { pid, euid, egid, asid })
 }
 
 pub(super) fn is_error(object: &Retained, constant: *const xpc_dictionary_s) -> bool {

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 
 use super::connection::{Connection, Event, Handle, Handler, PEER_REJECTED, is_error, is_peer_error, running};
+use super::entry::Entry;
+use super::lock;
 use super::message::Message;
 use super::object::{self, Retained};
 use super::queue::Queue;
 use super::raw::*;
-use super::{AbortOnPanic, lock};
 
 /// What a connection's event handler owns. It must not keep the connection alive, which keeps it alive.
 pub(super) struct Events {
@@ -47,7 +48,7 @@ impl Events {
     }
 
     pub fn handle(&self, object: xpc_object_t) {
-        let guard = AbortOnPanic;
+        let entry = Entry::new();
         // SAFETY: libxpc lends the object for the call, and passes no null.
         let object = unsafe { Retained::borrowed(object) };
         // Without a handle nobody is left to be told.
@@ -60,7 +61,7 @@ impl Events {
                 self.deliver(&Connection(handle), object);
             }
         }
-        std::mem::forget(guard);
+        entry.leave();
     }
 
     /// Whether messages, and what comes after them, wait for the time being.

@@ -9,10 +9,11 @@ use xpc_object::Dictionary;
 
 use super::block::Block;
 use super::connection::{self, Connection, Inactive};
+use super::entry::Entry;
 use super::events::Events;
+use super::lock;
 use super::queue::Queue;
 use super::raw::{xpc_connection_resume, xpc_connection_send_barrier, xpc_connection_suspend};
-use super::{AbortOnPanic, lock};
 use crate::Error;
 
 /// How much may wait in one connection. libxpc keeps the queue and sets no limit: this does nothing here.
@@ -51,13 +52,13 @@ impl Connection {
         let (object, queue) = (self.object(), self.queue());
         let barrier = Mutex::new(Some(barrier));
         let block = Block::plain(move || {
-            let guard = AbortOnPanic;
+            let entry = Entry::new();
             let barrier = lock(&barrier).take();
             if let Some(barrier) = barrier {
                 let queue = queue.as_ref().map_or(ptr::null(), Queue::address);
                 connection::running(object.as_ptr(), queue, barrier);
             }
-            std::mem::forget(guard);
+            entry.leave();
         });
         // SAFETY: an active connection, and a block with the signature of a barrier, which is copied.
         unsafe { xpc_connection_send_barrier(self.as_ptr(), block.as_ptr()) };

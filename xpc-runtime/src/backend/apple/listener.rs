@@ -8,10 +8,12 @@ use xpc_object::{Endpoint, EndpointHandle};
 
 use super::block::Block;
 use super::connection::{Handle, Inactive, c_name};
+use super::entry::Entry;
+use super::lock;
+use super::log;
 use super::object::{self, Retained};
 use super::raw::*;
 use super::requirement::PeerRequirement;
-use super::{AbortOnPanic, lock};
 
 type Accept = Box<dyn FnMut(Inactive) + Send>;
 
@@ -83,6 +85,7 @@ impl Listener {
         };
         let refused = requirement.and_then(|requirement| requirement.set_on_connection(&object).err());
         let block = Block::handler(move |object| events.handle(object));
+        log::catch_panics();
         // SAFETY: a listener that was not activated yet, and a block with the signature of an event handler, which is
         // copied; then a listener with an event handler.
         unsafe {
@@ -176,7 +179,7 @@ impl Events {
     }
 
     fn handle(&self, object: xpc_object_t) {
-        let guard = AbortOnPanic;
+        let entry = Entry::new();
         // SAFETY: libxpc lends the object for the call, and passes no null.
         if let Some(object) = unsafe { Retained::borrowed(object) } {
             let mut accept = lock(&self.accept);
@@ -192,6 +195,6 @@ impl Events {
                 self.end();
             }
         }
-        std::mem::forget(guard);
+        entry.leave();
     }
 }

@@ -5,10 +5,15 @@
 
 pub(crate) mod activity;
 mod block;
+mod bundle;
 mod connection;
+mod entry;
 mod events;
 mod flow;
+mod launch_event;
 mod listener;
+pub(crate) mod log;
+mod memory;
 mod message;
 mod object;
 mod queue;
@@ -19,6 +24,8 @@ mod rich_error;
 mod service;
 mod session;
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,6 +34,7 @@ pub use self::flow::Budget;
 pub(crate) use self::{
     connection::{Connection, Event, Inactive},
     flow::{SendReady, Suspension},
+    launch_event::on_launch_event,
     listener::Listener,
     message::{Message, Reply},
     queue::{Queue, Timer, after},
@@ -40,13 +48,4 @@ pub(crate) use self::{
 /// Locks a mutex whose data stays consistent even if a thread panicked while it held it.
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A handler's panic was printed by the panic hook; it must neither unwind into C nor be forgotten.
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        std::process::abort();
-    }
 }

@@ -10,6 +10,7 @@ use xpc_object::{Array, Bytes, Date, Dictionary, EncodeError, Endpoint, Object, 
 
 use super::block::with_applier;
 use super::listener::Boxed;
+use super::memory;
 use super::raw::*;
 
 /// One reference to an XPC object.
@@ -112,6 +113,9 @@ fn from_rust(value: &Object, depth: usize) -> Result<Retained, EncodeError> {
             Object::Endpoint(endpoint) => {
                 let boxed = endpoint.handle::<Boxed>().ok_or(EncodeError::Unsendable(Type::Endpoint))?;
                 return Ok(boxed.0.clone());
+            }
+            Object::SharedMemory(value) => {
+                return memory::boxed(value).ok_or(EncodeError::Unsendable(Type::SharedMemory));
             }
             other => return Err(EncodeError::Unsendable(other.kind())),
         })
@@ -226,6 +230,10 @@ unsafe fn to_rust(object: xpc_object_t, depth: usize) -> Object {
                 ..0 => Object::Foreign(Type::Fd),
                 descriptor => Object::Fd(OwnedFd::from_raw_fd(descriptor).into()),
             }
+        } else if is(&raw const _xpc_type_shmem) {
+            let memory = Retained::borrowed(object).and_then(memory::received);
+            // This process has no room for it.
+            memory.map_or(Object::Foreign(Type::SharedMemory), Object::SharedMemory)
         } else if is(&raw const _xpc_type_endpoint) {
             Retained::borrowed(object)
                 .map_or(Object::Foreign(Type::Endpoint), |object| Object::Endpoint(Endpoint::new(Boxed(object))))

@@ -11,8 +11,9 @@ use xpc_runtime_sys::dispatch::{
 use xpc_runtime_sys::types::{dispatch_queue_s, dispatch_queue_t};
 
 use super::connection::Inactive;
+use super::entry::Entry;
+use super::lock;
 use super::raw::xpc_connection_set_target_queue;
-use super::{AbortOnPanic, lock};
 
 #[derive(Clone)]
 pub(crate) struct Queue(Arc<Shared>);
@@ -63,11 +64,11 @@ impl Call {
     /// # Safety
     /// `context` came from `into_context` and was not taken yet.
     unsafe extern "C" fn run(context: *mut c_void) {
-        let guard = AbortOnPanic;
+        let entry = Entry::new();
         // SAFETY: this function's contract.
         let call = unsafe { Box::from_raw(context.cast::<Self>()) };
         (call.0)();
-        std::mem::forget(guard);
+        entry.leave();
     }
 }
 

@@ -12,14 +12,16 @@ use xpc_runtime_sys::types::*;
 
 use super::block::Block;
 use super::connection;
+use super::entry::Entry;
 use super::flow::Budget;
+use super::lock;
+use super::log;
 use super::message::Message;
 use super::object::{self, Retained};
 use super::queue::Queue;
 use super::reply::{ReplyFuture, Slot};
 use super::requirement::PeerRequirement;
 use super::rich_error::RichError;
-use super::{AbortOnPanic, lock};
 use crate::Error;
 
 pub(crate) enum SessionEvent {
@@ -114,6 +116,7 @@ impl Session {
         let messages = events.clone();
         let on_message = Block::handler(move |object| messages.message(object));
         let on_cancelled = Block::handler(move |error| events.cancelled(error));
+        log::catch_panics();
         // SAFETY: an inactive session, and blocks with the signatures of its handlers, which are copied.
         unsafe {
             set_message_handler(session.as_ptr(), on_message.as_ptr());
@@ -148,10 +151,7 @@ impl Session {
     pub(crate) fn send(&self, message: &Dictionary) -> Result<(), Error> {
         let message = object::dictionary(message)?;
         self.check()?;
-        let send = find!(xpc_session_send_message)?;
-        // SAFETY: an active session and a dictionary, which is retained until it has left. What is returned is owned.
-        let error = unsafe { RichError::owned(send(self.as_ptr(), message.as_ptr())) };
-        if error.is_none() { Ok(()) } else { Err(into_error(error)) }
+        send(&self.0.object, &message)
     }
 
     pub(crate) fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
@@ -169,11 +169,11 @@ impl Session {
         // The handler goes with the reply, so that this clone is no cycle: it keeps the session until then.
         let (session, filled) = (self.clone(), slot.clone());
         let block = Block::reply(move |reply, error| {
-            let guard = AbortOnPanic;
+            let entry = Entry::new();
             // SAFETY: libxpc lends both for the call; one of them is null.
             let (reply, error) = unsafe { (Retained::borrowed(reply), RichError::borrowed(error)) };
             filled.fill(session.outcome(reply, error));
-            std::mem::forget(guard);
+            entry.leave();
         });
         // SAFETY: an active session, a dictionary, and a block with the signature of a reply handler, which is copied.
         unsafe { send(self.as_ptr(), message.as_ptr(), block.as_ptr()) };
@@ -223,6 +223,14 @@ impl Session {
     }
 }
 
+/// Sends a dictionary, also one that replies, over a session that was activated.
+pub(super) fn send(session: &Retained, message: &Retained) -> Result<(), Error> {
+    let send = find!(xpc_session_send_message)?;
+    // SAFETY: an active session and a dictionary, which is retained until it has left. What is returned is owned.
+    let error = unsafe { RichError::owned(send(session.as_ptr(), message.as_ptr())) };
+    if error.is_none() { Ok(()) } else { Err(into_error(error)) }
+}
+
 /// What a session's handlers own. It must not keep the session alive, which keeps it alive.
 struct Events {
     handle: Weak<Handle>,
@@ -232,18 +240,18 @@ struct Events {
 
 impl Events {
     fn message(&self, object: xpc_object_t) {
-        let guard = AbortOnPanic;
+        let entry = Entry::new();
         // SAFETY: libxpc lends the object for the call.
         if let Some(object) = unsafe { Retained::borrowed(object) }
             && object::is_dictionary(&object)
         {
-            self.deliver(|_| SessionEvent::Message(Message::new(object)));
+            self.deliver(|session| SessionEvent::Message(Message::of_session(object, session.0.object.clone())));
         }
-        std::mem::forget(guard);
+        entry.leave();
     }
 
     fn cancelled(&self, error: xpc_rich_error_t) {
-        let guard = AbortOnPanic;
+        let entry = Entry::new();
         // SAFETY: libxpc lends the error for the call.
         let error = unsafe { RichError::borrowed(error) };
         self.deliver(|session| {
@@ -253,7 +261,7 @@ impl Events {
         // Nothing follows: what the handler holds goes.
         let finished = lock(&self.handler).take();
         drop(finished);
-        std::mem::forget(guard);
+        entry.leave();
     }
 
     fn deliver(&self, event: impl FnOnce(&Session) -> SessionEvent) {

@@ -33,6 +33,7 @@ fn main() {
         ["session"] => session(),
         ["many-clients"] => many_clients(),
         ["full-queue"] => full_queue(),
+        ["on-demand"] => on_demand(),
         ["strangers"] => strangers(),
         other => panic!("unknown scenario {other:?}"),
     }
@@ -99,12 +100,11 @@ impl Agent {
     }
 
     fn spawn() -> Self {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["agent", NAME])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::run(Command::new(std::env::current_exe().unwrap()).args(["agent", NAME]))
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         Self { process, lines }
     }
@@ -308,18 +308,20 @@ fn many_clients() {
 }
 
 #[cfg(target_os = "linux")]
-use by_hand::{full_queue, strangers};
+use by_hand::{full_queue, on_demand, strangers};
 
 /// Sockets without the runtime.
 #[cfg(target_os = "linux")]
 mod by_hand {
     use std::io::IoSlice;
     use std::mem::MaybeUninit;
-    use std::os::fd::{AsFd, OwnedFd};
+    use std::os::fd::{AsFd, AsRawFd, OwnedFd};
     use std::os::unix::process::CommandExt;
     use std::path::PathBuf;
     use std::process::Command;
-    use std::task::{Context, Poll, Waker};
+    use std::sync::Arc;
+    use std::task::{Context, Poll, Wake, Waker};
+    use std::thread::{self, Thread};
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::net::{
@@ -363,7 +365,9 @@ mod by_hand {
         assert!(events.try_recv().is_err());
         // There is room for one now, and then for nobody ever.
         drop(accept(&slow).unwrap());
+        wait_readable(&slow);
         let let_in = accept(&slow).unwrap();
+        wait_readable(&let_in);
         let mut bytes = [0; 8];
         let (_, read) = recv(&let_in, &mut bytes, RecvFlags::empty()).unwrap();
         assert_eq!(&bytes[..read], b"\x01", "one end of a connection came");
@@ -375,6 +379,59 @@ mod by_hand {
         drop(slow);
         let problem = invalid(&events);
         assert!(problem.contains("no process serves"), "{problem}");
+    }
+
+    /// Plays systemd, which listens and starts the agent with its first client.
+    pub fn on_demand() {
+        Agent::start().kill();
+        std::fs::remove_file(folder().join("socket")).unwrap();
+        let socket = packet_socket();
+        bind(&socket, &SocketAddrUnix::new(folder().join("socket")).unwrap()).unwrap();
+        listen(&socket, 16).unwrap();
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty()).unwrap();
+        let start = || {
+            let script = "exec 3<&$SOCKET; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" agent \"$1\"";
+            let mut command = Command::new("sh");
+            command.args(["-c", script]).arg(std::env::current_exe().unwrap()).arg(NAME);
+            Agent::run(command.env("SOCKET", socket.as_raw_fd().to_string()))
+        };
+        let (connection, events) = connect();
+        for _ in 0..2 {
+            let reply = connection.send_with_reply(&op("who")).with_timeout(FOR_EVER);
+            wait_readable(&socket);
+            let agent = start();
+            assert_eq!(block_on(reply).unwrap().uint64("pid"), Ok(agent.pid()));
+            assert_eq!(agent_pid(&connection), agent.pid());
+            agent.kill();
+            assert_eq!(events.recv_timeout(FOR_EVER), Ok(super::Event::Interrupted));
+        }
+        // Who comes on its own would take the name away from those that are started.
+        let (status, lines) = Agent::spawn().end();
+        assert_eq!(status.code(), Some(3));
+        let this = format!("{NAME} is served by process {} already", std::process::id());
+        assert!(lines.iter().any(|line| line.contains(&this)), "{lines:?}");
+        let mut agent = start();
+        let (last, _events) = connect();
+        last.send(&op("cancel")).unwrap();
+        assert_eq!(agent.end().0.code(), Some(3));
+        assert!(folder().join("socket").exists(), "it is not the agent's to remove");
+    }
+
+    fn block_on<F: Future>(future: F) -> F::Output {
+        struct Unpark(Thread);
+        impl Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut future = std::pin::pin!(future);
+        loop {
+            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(output) => return output,
+                Poll::Pending => thread::park(),
+            }
+        }
     }
 
     /// Needs root, who alone can be somebody else; what decides has a test of its own in `xpc-portable`.
@@ -455,5 +512,7 @@ mod by_hand {
 
 #[cfg(not(target_os = "linux"))]
 fn full_queue() {}
+#[cfg(not(target_os = "linux"))]
+fn on_demand() {}
 #[cfg(not(target_os = "linux"))]
 fn strangers() {}

@@ -3,13 +3,14 @@
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use xpc_runtime::{Activity, ActivityState, Criteria, Error, Priority};
+use xpc_runtime::{Activity, ActivityState, Criteria, Error, Priority, on_launch_event};
 
 use crate::case::{Case, Outcome};
 use crate::client::FOR_EVER;
 
 pub const CASES: &[Case] = &[
     Case::new("j", "work_that_was_registered_can_be_unregistered", unregister),
+    Case::new("m", "launch_events_have_one_handler", launch_events),
     Case::new("j", "work_runs_once_or_again_and_again", runs).in_short_seconds(),
     Case::new("j", "work_goes_on_past_its_handlers_return", continues).in_short_seconds(),
     Case::new("j", "work_that_pauses_is_called_again", pauses).in_short_seconds(),
@@ -103,5 +104,25 @@ fn checks_in() -> Outcome {
     assert_eq!(criteria.recv_timeout(FOR_EVER), Ok(Some(far)));
     runs.recv_timeout(FOR_EVER).expect("a run").done();
     assert!(before.recv().is_err(), "its handler is gone");
+    Ok(())
+}
+
+fn launch_events() -> Outcome {
+    let (sender, events) = channel();
+    // The shim has an event there, and only a job of launchd's with `LaunchEvents` has others.
+    let stream = "libxpc-shim.events";
+    let handler = move |name: &str, event: xpc_runtime::Dictionary| {
+        sender.send((name.to_owned(), event.len())).unwrap_or_default();
+    };
+    let set = on_launch_event(stream, handler);
+    if cfg!(not(any(target_vendor = "apple", xpc_runtime_force_apple))) {
+        assert!(matches!(set, Err(Error::Unsupported(_))));
+        return Ok(());
+    }
+    set?;
+    if cfg!(not(target_vendor = "apple")) {
+        assert_eq!(events.recv_timeout(FOR_EVER), Ok(("an event".to_owned(), 1)));
+    }
+    assert!(matches!(on_launch_event(stream, |_, _| {}), Err(Error::Invalid(_))));
     Ok(())
 }

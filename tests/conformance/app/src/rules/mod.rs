@@ -75,6 +75,7 @@ pub const RULES: &[(&str, &str)] = &[
         "an agent is reached by a name that it serves, as a service is; one that dies interrupts, and is reached when it is back",
     ),
     ("l", "asynchronous handlers begin in the order of arrival, and go on beside each other up to a bound"),
+    ("m", "launchd's events have a handler each, on Apple platforms"),
 ];
 
 pub use agents::run as run_agent;

@@ -11,6 +11,7 @@ use crate::client::{Event, Events, FOR_EVER, ask, block_on, connect, op, service
 
 pub const CASES: &[Case] = &[
     Case::new("14", "a_session_sends_asks_and_is_told", asks),
+    Case::new("14", "a_session_replies_to_what_its_service_asks", asks_back),
     Case::new("14", "a_service_that_dies_ends_the_session_and_is_not_launched_by_it_again", dies),
     Case::new("14", "a_service_that_cancels_ends_the_session", cancelled_by_service),
     Case::new("14", "ones_own_cancel_ends_the_session_once", cancel),
@@ -45,6 +46,16 @@ fn asks() -> Outcome {
     }
     assert_eq!(session.send_with_reply_blocking(&op("list"))?.array("values")?.len(), 100);
     events.none();
+    Ok(())
+}
+
+fn asks_back() -> Outcome {
+    let session = Session::service(SERVICE)
+        .on_message(|_, message| -> Result<(), Error> {
+            message.reply().with("answer", message.uint64("question")? * 7).send()
+        })
+        .activate()?;
+    assert_eq!(session.send_with_reply_blocking(&op("ask-back"))?.uint64("answer")?, 42);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use crate::reactor::reactor;
 fn answer(peer: &OwnedFd, requests: u64) {
     for _ in 0..requests {
         let Frame::Request(number, body) = read_frame(peer) else { panic!("a request") };
-        write(peer, &encoded(Kind::Reply, number, &body).unwrap());
+        write(peer, &encoded(Kind::Reply, number, &body.to_dictionary()).unwrap());
     }
 }
 

@@ -1,0 +1,5 @@
+//! A service that ends before it serves anything.
+
+fn main() {
+    std::process::exit(3);
+}

@@ -1,0 +1,5 @@
+//! One of the services of Facts.app.
+
+fn main() -> ! {
+    xpc_runtime::xpc_main(macos_facts_service::serve)
+}
