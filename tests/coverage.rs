@@ -33,9 +33,9 @@ fn items() -> Items {
 
 fn read(file: &Utf8Path, items: &mut Items) {
     let source = fs_err::read_to_string(file).expect("the source is there");
-    // A macro that makes an `impl` says whose.
-    let owner = regex::Regex::new(r"impl (\w+) \{\$\(").expect("a pattern");
-    let owner = owner.captures(&source).map(|found| found[1].to_owned());
+    // A macro that makes methods says whose.
+    let owner = regex::Regex::new(r"impl(?:<'a>)? (\w+)(?:<'a>)? \{\$\(").expect("a pattern");
+    let owners: Vec<String> = owner.captures_iter(&source).map(|found| found[1].to_owned()).collect();
     // `#[doc(alias = "xpc_dictionary_get_bool")] bool: bool, …`
     let entry = regex::Regex::new(r"((?:# \[[^\]]*\] )+)(\w+) :").expect("a pattern");
     for item in syn::parse_file(&source).unwrap_or_else(|e| panic!("{file}: {e}")).items {
@@ -63,9 +63,11 @@ fn read(file: &Utf8Path, items: &mut Items) {
                 }
             }
             Item::Macro(call) if call.mac.path.is_ident("getters") => {
-                let owner = owner.as_ref().expect("the macro makes an `impl`");
+                assert!(!owners.is_empty(), "{file}: `getters` makes no `impl`");
                 for found in entry.captures_iter(&words(&call.mac.tokens)) {
-                    items.entry(format!("{owner}::{}", &found[2])).or_default().extend(aliases(&found[1]));
+                    for owner in &owners {
+                        items.entry(format!("{owner}::{}", &found[2])).or_default().extend(aliases(&found[1]));
+                    }
                 }
             }
             // What another crate has, or a module further down.

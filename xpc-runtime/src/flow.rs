@@ -36,6 +36,15 @@ impl Queue {
         Self(backend::Queue::serial(label))
     }
 
+    /// The queue of the main thread, for what may be done there alone, as most of AppKit. On Apple platforms the main
+    /// thread serves it inside of [`xpc_main`](crate::xpc_main), [`dispatch_main`](crate::dispatch_main) and an app's run
+    /// loop; elsewhere on it nothing of it is ever called. On Linux, where no thread is special, it is one queue of the
+    /// process, whose handlers run on any thread.
+    #[doc(alias = "dispatch_get_main_queue")]
+    pub fn main() -> Self {
+        Self(backend::Queue::main())
+    }
+
     /// The label.
     #[doc(alias = "dispatch_queue_get_label")]
     pub fn label(&self) -> &str {
@@ -51,7 +60,7 @@ impl fmt::Debug for Queue {
 
 impl<R: Role> Inactive<R> {
     /// Has the connection's handlers take turns with those of all other connections of this queue. While one waits for
-    /// its turn, its connection receives nothing. A blocking request on any of them inside a handler of any of them
+    /// its turn, replies come in all the same. A blocking request on any of them inside a handler of any of them
     /// fails with [`Error::WouldDeadlock`].
     #[doc(alias = "xpc_connection_set_target_queue")]
     pub fn target_queue(mut self, queue: &Queue) -> Self {

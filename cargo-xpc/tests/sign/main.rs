@@ -8,6 +8,7 @@ mod command;
 mod demands;
 mod embedding;
 mod every_change;
+mod findings;
 mod fixture;
 mod gaps;
 mod hostile;
@@ -26,6 +27,7 @@ mod profile;
 mod pss;
 mod refusals;
 mod requests;
+mod resigned;
 mod seen;
 mod stamping;
 #[cfg(target_os = "linux")]
