@@ -383,3 +383,33 @@ fn release_bundles_are_equal_wherever_they_are_made() {
 }
 
 type Utf8PathBufPair = (camino::Utf8PathBuf, camino::Utf8PathBuf);
+
+/// cargo, rustc and what links are told nothing of who signs.
+#[test]
+fn passwords_reach_no_other_program() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    const PASSWORD: &str = "swordfish-7";
+    let project = integration_tests::Plain::default().make();
+    let root = project.root();
+    let path = integration_tests::path_with_zig();
+    for name in ["cargo", "rustc", "cargo-zigbuild", "zig"] {
+        let script =
+            format!("#!/bin/sh\nprintf '%s\\n' \"{name} $*\" >> '{root}/asked'\nPATH='{path}' exec {name} \"$@\"\n");
+        project.write(&format!("recorder/{name}"), script);
+        fs_err::set_permissions(root.join("recorder").join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let identity = integration_tests::checkout().join("cargo-xpc/tests/fixtures/identity/modern.p12");
+    project.write("secret", PASSWORD);
+    for source in [["--password-env", "PASSWORD_OF_TEST"], ["--password-file", "secret"]] {
+        let args = ["bundle", "-vv", "--target", "aarch64-apple-darwin", "--sign", identity.as_str()];
+        let call = project.xpc(&[&args[..], &source].concat()).env("PATH", &format!("{root}/recorder:{path}"));
+        let finished = call.env("PASSWORD_OF_TEST", PASSWORD).env("RUST_LOG", "trace").ok();
+        assert!(!finished.stdout.contains(PASSWORD) && !finished.stderr.contains(PASSWORD), "{}", finished.stderr);
+    }
+    let asked = fs_err::read_to_string(root.join("asked")).unwrap();
+    for name in ["cargo ", "rustc "] {
+        assert!(asked.lines().any(|line| line.starts_with(name)), "{name} was never started:\n{asked}");
+    }
+    assert!(!asked.contains(PASSWORD) && !asked.contains("p12"), "{asked}");
+}

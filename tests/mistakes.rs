@@ -175,6 +175,10 @@ fn what_contradicts_itself_on_the_command_line() {
         let certificate = integration_tests::checkout().join("cargo-xpc/tests/fixtures/identity/plain.pem");
         project.xpc(&["bundle", "--sign", certificate.as_str()]).fails(2, &["not Mach-O and cannot be signed"]);
     }
+    let elliptic = integration_tests::checkout().join("cargo-xpc/tests/fixtures/identity/ec.pem");
+    let args = ["bundle", "--target", "aarch64-apple-darwin", "--sign", elliptic.as_str()];
+    project.xpc(&args).fails(2, &["ec.pem` has a key for elliptic curves", "only RSA can sign", "use an RSA identity"]);
+    assert!(!project.root().join("target").exists(), "before anything is built");
     assert_eq!(project.xpc(&["bundel"]).run().code, 2);
 }
 

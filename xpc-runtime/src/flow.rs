@@ -51,7 +51,7 @@ impl fmt::Debug for Queue {
 
 impl<R: Role> Inactive<R> {
     /// Has the connection's handlers take turns with those of all other connections of this queue. While one waits for
-    /// its turn, its connection receives nothing. A blocking request on any of them inside a handler of any of them
+    /// its turn, replies come in all the same. A blocking request on any of them inside a handler of any of them
     /// fails with [`Error::WouldDeadlock`].
     #[doc(alias = "xpc_connection_set_target_queue")]
     pub fn target_queue(mut self, queue: &Queue) -> Self {

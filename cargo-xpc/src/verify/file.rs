@@ -70,7 +70,7 @@ impl FileJob {
             let opened = root.file(path)?;
             let is_macho = opened.sniff() == Content::MachO;
             if nested && !omit && !is_macho {
-                report.find(path, What::NotCode, "Mach-O", "something else");
+                report.find(path, What::NotCode, "Mach-O", "a file of another kind");
                 return Ok(());
             }
             if is_macho && (nested && !omit || !settled) {

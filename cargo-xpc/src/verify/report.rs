@@ -299,6 +299,7 @@ impl What {
             Self::CertificateOutOfTime => ("certificates that were valid when it was signed", "others"),
             Self::CertificateUnused => ("the chain alone", "another"),
             Self::TimestampUnsound => ("a time stamp on this signature", "something else"),
+            Self::RequirementDamaged => ("a requirement that can be read", "something else"),
             _ => ("what was signed", "something else"),
         }
     }

@@ -5,18 +5,22 @@
 //! | 1 | leaves a script or data among the programs unsealed | refused |
 //! | 2 | breaks bundles in places that are not for code | signed |
 //! | 3 | passes over a service without its executable | refused |
+//! | 4 | gives code of a private authority a requirement that it fails | another requirement |
+//! | 5 | writes certificates of elliptic keys anew, and wrongly | refused |
 //! | 6 | writes into the file that is there | a new file |
 //! | 7 | lists in `files` what the rules omit | left out of both lists |
 //! | 8 | fails at a plain folder with a dot in its name | refused among frameworks, sealed among resources |
 //! | 9 | names no remedy where the header has no room | refused with the linker's argument |
 //! | 10 | loses empty folders | kept |
 //! | 11 | keeps what lies beside the old seal | removed |
+//! | 12 | writes PKCS#12 with RC2-40 | read, and never written |
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use cargo_xpc::verify::verify;
+use cargo_xpc::verify::{Anchor, Requirement, verify, verify_against};
 
 use crate::fixture::{App, TOOL_INTEL, info, library, program, tool, write};
+use crate::identity::{fixture, run, sign};
 use crate::judge::{refused, sealed};
 
 #[test]
@@ -69,6 +73,56 @@ fn gap_03_a_service_without_its_executable() {
     let app = App::bare(&tool());
     info(&app.path("Resources/greeter.xpc/Contents/Info.plist"), "greeter", "com.example.demo.greeter", "XPC!");
     refused(&app, &["Resources/greeter.xpc", "has no", "MacOS/greeter"]);
+}
+
+#[test]
+fn gap_04_code_of_a_private_authority_meets_its_own_requirement() {
+    let app = App::full();
+    let chain = fixture("chain.p12");
+    sign(&app, &["--identity", &chain, "--password-env", "PASSWORD_OF_TEST"]);
+    for code in verify(&app.root).unwrap().code {
+        let (signer, requirement) = (code.signer.unwrap(), code.requirement.unwrap());
+        assert_eq!((signer.anchor, signer.chain.len()), (Anchor::Private, 3), "{}", code.path);
+        // Nothing of the root, which the library takes the leaf for.
+        assert!(requirement.contains("certificate leaf = H\"") && !requirement.contains("root"), "{requirement}");
+    }
+    let report = verify(&app.root).unwrap();
+    assert_eq!(report.findings, []);
+    let main = report.code[0].requirement.clone().unwrap();
+    assert_eq!(verify_against(&app.root, Some(&ask(&main))).unwrap().findings, []);
+    let root = main.replace("certificate leaf", "certificate root");
+    assert!(!verify_against(&app.root, Some(&ask(&root))).unwrap().findings.is_empty(), "{root}");
+}
+
+fn ask(requirement: &str) -> Requirement {
+    cargo_xpc::verify::requirement(requirement).unwrap()
+}
+
+/// By `sign` and by `embed`; by `bundle` too, which the tests of the whole way try.
+#[test]
+fn gap_05_elliptic_keys_are_refused() {
+    let app = App::full();
+    let other = App::bare(&tool());
+    other.service("extra");
+    let made = other.path("XPCServices/extra.xpc").into_string();
+    let before = app.content();
+    for (identity, says) in [
+        ("ec.pem", "ec.pem` has a key for elliptic curves"),
+        ("ec-chain.p12", "`CN=Signer below an EC Root, O=Example` in"),
+    ] {
+        let identity = fixture(identity);
+        let password: &[&str] = if identity.ends_with("p12") { &["--password-env", "PASSWORD_OF_TEST"] } else { &[] };
+        for args in [
+            ["sign", "Demo.app", "--identity", &identity].as_slice(),
+            &["embed", "Demo.app", &made, "--sign", &identity],
+        ] {
+            let (code, stdout, stderr) = run(&app, &[args, password].concat());
+            assert_eq!((code, stdout.as_str()), (2, ""), "{args:?}: {stderr}");
+            assert_eq!(stderr.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{args:?}: {stderr}");
+            assert!(stderr.contains(says) && stderr.contains("RSA"), "{args:?}: {stderr}");
+            assert!(app.content() == before, "{args:?}");
+        }
+    }
 }
 
 /// macOS remembers signatures by inode, and kills a program whose file was rewritten in place.
@@ -168,4 +222,34 @@ fn gap_11_what_lies_beside_the_old_seal() {
         assert!(!app.path(name).exists(), "{name}");
     }
     assert!(!app.path("_CodeSignature/folder").exists());
+}
+
+/// Those that the library wrote are read. What this tool keeps is a key that nobody but its owner may read, and no PKCS#12.
+#[test]
+fn gap_12_old_pkcs12_is_read_and_none_is_written() {
+    let app = App::bare(&tool());
+    let old = fixture("third-party.p12");
+    // pbeWithSHA1And40BitRC2-CBC.
+    let rc2 = [0x06, 10, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 12, 1, 6];
+    assert!(fs_err::read(&old).unwrap().windows(rc2.len()).any(|it| it == rc2));
+    let file = app.root.with_file_name("password");
+    write(&file, "test");
+    sign(&app, &["--identity", &old, "--password-file", file.as_str()]);
+    assert_eq!(run(&app, &["identity", "create"]).0, 0);
+    let kept = app.root.with_file_name("identities").join("development");
+    let mut names: Vec<_> = fs_err::read_dir(&kept).unwrap().map(|it| it.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["certificate.pem", "key.pem"]);
+    assert!(fs_err::read_to_string(kept.join("key.pem")).unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
+    assert_eq!(fs_err::metadata(kept.join("key.pem")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+/// Facts.md counts twelve.
+#[test]
+fn every_gap_has_a_test_by_its_number() {
+    let tests = include_str!("gaps.rs");
+    for number in 1..=12 {
+        assert!(tests.contains(&format!("\n#[test]\nfn gap_{number:02}_")), "{number}");
+        assert!(tests.contains(&format!("\n//! | {number} | ")), "{number} is not in the table");
+    }
 }

@@ -307,7 +307,8 @@ fn passwords_are_never_shown() {
     ] {
         for more in [
             vec!["-v"],
-            vec!["--message-format", "json"],
+            vec!["-vv"],
+            vec!["-vvv", "--message-format", "json"],
             vec!["--dry-run"],
             vec!["-v", "--dry-run", "--message-format=json"],
         ] {
@@ -320,7 +321,28 @@ fn passwords_are_never_shown() {
             }
         }
     }
+    // Nor where it is the wrong one, or there is nothing to be opened with it.
+    let other = app.root.with_file_name("other");
+    write(&other, "another-password-8");
+    for (identity, password) in [(&modern, other.as_str()), (&fixture("plain.pem"), file.as_str())] {
+        let args = ["sign", "Demo.app", "-vv", "--identity", identity, "--password-file", password];
+        let output = limit::output(command(&app, &args).env("RUST_LOG", "trace").env("RUST_BACKTRACE", "full"));
+        for stream in [output.stdout, output.stderr] {
+            let text = String::from_utf8(stream).unwrap();
+            assert!(!text.contains(PASSWORD) && !text.contains("another-password-8"), "{args:?}: {text}");
+        }
+    }
     // There is no way to give one among the arguments.
+    for subcommand in
+        [&["sign"][..], &["embed"], &["bundle"], &["run"], &["test"], &["identity", "show"], &["identity", "create"]]
+    {
+        let (code, help, _) = run(&app, &[subcommand, &["--help"]].concat());
+        assert_eq!(code, 0, "{subcommand:?}");
+        let words = help.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).filter(|it| it.starts_with("--"));
+        for option in words.filter(|it| ["pass", "pin", "secret"].iter().any(|word| it.contains(word))) {
+            assert!(["--password-file", "--password-env"].contains(&option), "{subcommand:?}: {option}");
+        }
+    }
     let (code, _, _) = run(&app, &["sign", "Demo.app", "--identity", &modern, "--password", PASSWORD]);
     assert_eq!(code, 2);
     let shown = format!("{:?}", cargo_xpc::sign::identity::Password::new(PASSWORD.to_owned()));

@@ -8,6 +8,7 @@ mod command;
 mod demands;
 mod embedding;
 mod every_change;
+mod findings;
 mod fixture;
 mod gaps;
 mod hostile;

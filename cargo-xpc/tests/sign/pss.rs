@@ -7,7 +7,7 @@ use cargo_xpc::macho::{MachFile, slot};
 use cargo_xpc::verify::{Anchor, What, verify};
 
 use crate::fixture::{App, TOOL_INTEL, write};
-use crate::identity::{fixture, sign};
+use crate::identity::{fixture, sign, signatures};
 
 struct Authority {
     _folder: tempfile::TempDir,
@@ -44,30 +44,39 @@ impl Authority {
 
     /// A signature of the signer's on the code directory of the app's program, in place of the one that is there.
     fn sign(&self, app: &App, options: &str) {
-        let path = app.path("MacOS/demo");
-        let (mut bytes, file) = MachFile::load(&path).unwrap();
-        let signature = file.slices[0].read_signature(&bytes).unwrap().unwrap();
-        write(&self.at.join("directory"), signature.blob(slot::CODE_DIRECTORY).unwrap());
+        write(&self.at.join("directory"), directory(app));
         self.openssl(&format!(
             "cms -sign -binary -in directory -outform DER -signer leaf.crt -inkey leaf.key -certfile root.crt -out cms {options}"
         ));
-        let cms = fs_err::read(self.at.join("cms")).unwrap();
-        let start = file.slices[0].signature.clone().unwrap().start;
-        let blob = &signature.blobs.iter().find(|blob| blob.slot == slot::CMS).unwrap().range;
-        assert!(signature.blobs.iter().all(|other| other.range.start <= blob.start), "it is the last one");
-        assert!(blob.start + 8 + cms.len() <= signature.reserved, "{} bytes do not fit", cms.len());
-        let mut put = |at: usize, with: &[u8]| bytes[start + at..start + at + with.len()].copy_from_slice(with);
-        put(blob.start, &vec![0; signature.reserved - blob.start]);
-        put(4, &((blob.start + 8 + cms.len()) as u32).to_be_bytes());
-        put(blob.start, &0xfade_0b01_u32.to_be_bytes());
-        put(blob.start + 4, &((8 + cms.len()) as u32).to_be_bytes());
-        put(blob.start + 8, &cms);
-        fs_err::write(&path, bytes).unwrap();
+        put_cms(app, &fs_err::read(self.at.join("cms")).unwrap());
     }
 }
 
+/// The code directory of the app's program.
+pub fn directory(app: &App) -> Vec<u8> {
+    signatures(&app.path("MacOS/demo"))[0].blob(slot::CODE_DIRECTORY).unwrap().to_vec()
+}
+
+/// Puts a CMS signature into the app's program, in place of the one that is there, which is not smaller.
+pub fn put_cms(app: &App, cms: &[u8]) {
+    let path = app.path("MacOS/demo");
+    let (mut bytes, file) = MachFile::load(&path).unwrap();
+    let signature = file.slices[0].read_signature(&bytes).unwrap().unwrap();
+    let start = file.slices[0].signature.clone().unwrap().start;
+    let blob = &signature.blobs.iter().find(|blob| blob.slot == slot::CMS).unwrap().range;
+    assert!(signature.blobs.iter().all(|other| other.range.start <= blob.start), "it is the last one");
+    assert!(blob.start + 8 + cms.len() <= signature.reserved, "{} bytes do not fit", cms.len());
+    let mut put = |at: usize, with: &[u8]| bytes[start + at..start + at + with.len()].copy_from_slice(with);
+    put(blob.start, &vec![0; signature.reserved - blob.start]);
+    put(4, &((blob.start + 8 + cms.len()) as u32).to_be_bytes());
+    put(blob.start, &0xfade_0b01_u32.to_be_bytes());
+    put(blob.start + 4, &((8 + cms.len()) as u32).to_be_bytes());
+    put(blob.start + 8, cms);
+    fs_err::write(&path, bytes).unwrap();
+}
+
 /// Signed by somebody else first, so that there is room.
-fn app() -> App {
+pub fn app() -> App {
     let app = App::bare(TOOL_INTEL);
     let identity = fixture("chain.p12");
     // Whoever signs it then, the code satisfies its own requirement.

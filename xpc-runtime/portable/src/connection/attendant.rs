@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use super::core::{Core, Link, Named, Origin, Phase, Place, Writer};
+use super::core::{Core, Link, Named, Origin, Phase, Place, State, Turn, Writer};
 use super::end::Outcome;
 use super::reader::Batch;
 use super::suspension::Held;
@@ -69,7 +69,7 @@ impl Core {
             if readable && state.may_read() {
                 state.attended = true;
                 drop(state);
-                self.serve(None, false);
+                self.serve();
             } else {
                 // What has left may have held requests up.
                 self.kick(&state);
@@ -83,19 +83,46 @@ impl Core {
     /// The reactor's call: the inbox has something that no socket announced.
     pub(crate) fn attend(self: &Arc<Self>) {
         let mut state = lock(&self.state);
-        if !state.attended && state.suspended == 0 {
-            state.attended = true;
-            drop(state);
-            self.serve(None, false);
+        if state.attended {
+            return;
+        }
+        if state.suspended > 0 {
+            return self.give_up_turn(&mut state);
+        }
+        state.attended = true;
+        drop(state);
+        self.serve();
+    }
+
+    /// The queue's call: the handler may run.
+    pub(super) fn turn_has_come(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        state.turn = Turn::Here;
+        // Whoever attends at the moment finds it, or calls another thread when it is done.
+        if state.attended && state.is_deliverable() && state.suspended == 0 {
+            return;
+        }
+        if state.attended || !state.is_wanted() {
+            return self.give_up_turn(&mut state);
+        }
+        state.attended = true;
+        drop(state);
+        self.serve();
+    }
+
+    /// The next connection's turn.
+    fn give_up_turn(&self, state: &mut State) {
+        if let (Turn::Here, Some(queue)) = (state.turn, self.queue.get()) {
+            state.turn = Turn::None;
+            queue.leave();
         }
     }
 
     /// Reads the socket and runs the handler until there is nothing left or others should have a turn. Needs the role
-    /// and gives it back, or leaves it with the queue, where its handler has to wait for others. `entered`: its turn in
-    /// the queue has come, and the transaction is the one that it waited with.
-    pub(super) fn serve(self: &Arc<Self>, transaction: Option<Transaction>, mut entered: bool) {
+    /// and gives it back. Where the handler has to wait for those of other connections, it reads on meanwhile.
+    fn serve(self: &Arc<Self>) {
         // From before the first read on: what is read must not be lost to an idle exit.
-        let mut turn = transaction.or_else(Transaction::of_service);
+        let turn = Transaction::of_service();
         let mut drained = false;
         let mut is_busy = self.is_busy();
         for _ in 0..TURNS {
@@ -110,16 +137,13 @@ impl Core {
                 continue;
             }
             if let Some(queue) = self.queue.get()
-                && !entered
+                && state.turn == Turn::None
                 && state.is_deliverable()
             {
-                // With the state locked: whoever cancels sees an attendant, here or in the queue.
-                if !queue.enter(self, &mut turn) {
-                    return;
-                }
-                entered = true;
+                state.turn = if queue.enter(self) { Turn::Here } else { Turn::Waiting };
             }
-            if state.is_deliverable()
+            if state.turn != Turn::Waiting
+                && state.is_deliverable()
                 && let Some((event, receipt)) = state.inbox.pop()
             {
                 state.in_handler = true;
@@ -130,8 +154,8 @@ impl Core {
                 state.in_handler = false;
                 state.outbox.progress += 1;
                 state.was_handled(&receipt);
+                self.give_up_turn(&mut state);
                 drop(self.flush(state));
-                self.leave_queue(&mut entered);
                 continue;
             }
             let Some(link) = state.link.clone() else { break };
@@ -156,17 +180,8 @@ impl Core {
             }
             self.sort(&link, batch);
         }
-        self.leave_queue(&mut entered);
         self.give_role_back();
         drop(turn);
-    }
-
-    fn leave_queue(&self, entered: &mut bool) {
-        if std::mem::take(entered)
-            && let Some(queue) = self.queue.get()
-        {
-            queue.leave();
-        }
     }
 
     /// A blocking caller's turn as the attendant: reads until its own reply is there, or something that a handler has
@@ -203,6 +218,9 @@ impl Core {
     pub(super) fn give_role_back(self: &Arc<Self>) {
         let mut state = lock(&self.state);
         state.attended = false;
+        if !(state.is_wanted() && state.is_deliverable()) {
+            self.give_up_turn(&mut state);
+        }
         self.kick(&state);
         if matches!(state.phase, Phase::Closing) {
             return self.close_if_done(state);

@@ -89,6 +89,8 @@ pub(super) struct State {
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
     pub(super) writer: Writer,
+    /// Whether the handler may run, where it takes turns with those of other connections.
+    pub(super) turn: Turn,
     /// A barrier runs: nothing is sent until it returns.
     pub(super) barred: bool,
     /// Somebody will look whether the peer takes what waits for it.
@@ -115,6 +117,16 @@ pub(super) enum Phase {
     /// No handle is left; the rest of the outbox leaves first.
     Closing,
     Invalid(Arc<str>),
+}
+
+/// In the queue of a connection that has one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    None,
+    /// It has not come yet.
+    Waiting,
+    /// It has: whoever attends runs the handler once and gives the turn up, or gives it up for want of anything to do.
+    Here,
 }
 
 /// Who empties the outbox.
@@ -152,6 +164,7 @@ impl Core {
                 inbox: Inbox::default(),
                 outbox: Outbox::default(),
                 writer: Writer::Idle,
+                turn: Turn::None,
                 barred: false,
                 stall_watched: false,
                 messages_held: false,
@@ -574,7 +587,7 @@ impl Core {
 
     /// Has a thread come where there is something to do that no socket will announce.
     pub(super) fn kick(self: &Arc<Self>, state: &State) {
-        if !state.attended && state.suspended == 0 && (state.is_deliverable() || !state.held.is_empty()) {
+        if !state.attended && state.is_wanted() {
             reactor().submit(Job::Attend(self.clone()));
         }
     }
@@ -611,6 +624,12 @@ impl State {
             Some(Event::Message(_)) => !self.messages_held && !self.outbox.replies_pile_up(),
             Some(_) => true,
         }
+    }
+
+    /// Whether a thread has something to do that no socket will announce.
+    pub(super) fn is_wanted(&self) -> bool {
+        let may_handle = self.turn != Turn::Waiting && self.is_deliverable();
+        self.suspended == 0 && (may_handle || !self.held.is_empty())
     }
 
     /// The handler is done with what came with this receipt: the peer gets credit for it.

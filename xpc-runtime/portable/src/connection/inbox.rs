@@ -85,6 +85,11 @@ impl Inbox {
         })
     }
 
+    #[cfg(test)]
+    pub fn uncredited(&self) -> Size {
+        self.uncredited
+    }
+
     /// The link is over: the next one begins with a full window. What has come stays.
     pub fn unlink(&mut self) {
         (self.uncredited, self.handled) = Default::default();

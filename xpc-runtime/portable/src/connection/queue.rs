@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex};
 use super::core::Core;
 use crate::lock;
 use crate::reactor::{Job, reactor};
-use crate::transaction::Transaction;
 
 /// Of the connections that share one, one handler runs at a time, in the order in which their events came up; so do
 /// calls that were [submitted](Self::submit).
 ///
-/// A connection whose handler waits for its turn reads nothing further meanwhile. No thread waits with it. Clones are
-/// the same queue.
+/// No thread waits with a connection whose handler waits for its turn: the connection is read on, so that replies are not
+/// held up. Clones are the same queue.
 #[derive(Clone)]
 pub struct Queue(Arc<Shared>);
 
@@ -25,16 +24,11 @@ struct Shared {
 struct State {
     /// Somebody's handler runs, or is about to.
     busy: bool,
-    /// Calls, and attendants without a thread: each of these holds its connection's role.
     waiting: VecDeque<Turn>,
 }
 
 enum Turn {
-    Connection {
-        core: Arc<Core>,
-        /// What was read must not be lost to an idle exit while it waits.
-        transaction: Option<Transaction>,
-    },
+    Connection(Arc<Core>),
     Call(Call),
 }
 
@@ -55,14 +49,14 @@ impl Queue {
         Arc::as_ptr(&self.0).cast()
     }
 
-    /// Whether the attendant of `core` may run its handler now, and must [`leave`](Self::leave) then. Otherwise it goes
-    /// away with nothing touched: another thread attends the connection when its turn has come.
-    pub(super) fn enter(&self, core: &Arc<Core>, transaction: &mut Option<Transaction>) -> bool {
+    /// Whether the handler of `core` may run now; then somebody must [`leave`](Self::leave). Otherwise the connection is
+    /// told when its turn has come.
+    pub(super) fn enter(&self, core: &Arc<Core>) -> bool {
         let mut state = lock(&self.0.state);
         if !std::mem::replace(&mut state.busy, true) {
             return true;
         }
-        state.waiting.push_back(Turn::Connection { core: core.clone(), transaction: transaction.take() });
+        state.waiting.push_back(Turn::Connection(core.clone()));
         false
     }
 
@@ -74,9 +68,7 @@ impl Queue {
         drop(state);
         match next {
             None => {}
-            Some(Turn::Connection { core, transaction }) => {
-                reactor().submit(Job::Run(Box::new(move || core.serve(transaction, true))));
-            }
+            Some(Turn::Connection(core)) => reactor().submit(Job::Run(Box::new(move || core.turn_has_come()))),
             Some(Turn::Call(call)) => self.run_later(call),
         }
     }

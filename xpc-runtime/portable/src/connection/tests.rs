@@ -98,7 +98,7 @@ fn settle(connection: &Connection) {
     loop {
         let state = lock(&connection.0.core.state);
         let busy = state.attended || state.rest.is_some() || state.writer == Writer::Busy;
-        let kicked = state.suspended == 0 && (state.is_deliverable() || !state.held.is_empty());
+        let kicked = state.is_wanted();
         let announced = state.link.as_ref().is_some_and(|link| {
             let events = PollFlags::from_bits_truncate(state.armed.bits() as u16);
             !events.is_empty() && poll(&mut [PollFd::new(&link.socket, events)], Some(&Timespec::default())) != Ok(0)

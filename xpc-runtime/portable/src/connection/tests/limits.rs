@@ -1,10 +1,11 @@
 //! How much waits where, and that nobody waits for ever because of it.
 
+use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use super::*;
 use crate::connection::inbox::WINDOW;
-use crate::connection::{Budget, Handler, Inactive};
+use crate::connection::{Budget, Handler, Inactive, Queue};
 use crate::slot::{self, Slot};
 use crate::{Listener, ReplyFuture};
 
@@ -227,4 +228,83 @@ fn a_peer_that_sends_without_credit_is_cut_off() {
     }
     assert!(sent >= WINDOW.bytes, "so much is admitted");
     assert_eq!(handled.iter().last(), Some(u64::MAX), "its end comes after what it may send");
+}
+
+/// A queue whose turn somebody else has, until what is returned beside it is dropped.
+fn taken_queue() -> (Queue, Sender<()>) {
+    let queue = Queue::serial("taken");
+    let ((release, released), (begin, begun)) = (channel::<()>(), channel());
+    queue.submit(move || {
+        begin.send(()).unwrap();
+        assert!(released.recv().is_err());
+    });
+    begun.recv_timeout(FOR_EVER).unwrap();
+    (queue, release)
+}
+
+fn accepted_on(queue: &Queue) -> (Connection, Receiver<Event>, OwnedFd) {
+    let (peer, ours) = socket::connection_pair().unwrap();
+    write(&peer, &hello());
+    let mut inactive = Core::accept(ours).expect("a hello");
+    inactive.set_target_queue(queue);
+    let (sender, events) = channel();
+    let connection = inactive.activate(Box::new(move |_, event| sender.send(event).unwrap_or_default()));
+    assert_eq!(read(&peer, HELLO_BYTES), hello());
+    (connection, events, peer)
+}
+
+#[test]
+fn replies_come_in_while_a_handler_waits_for_its_turn() {
+    let (queue, release) = taken_queue();
+    let (connection, events, peer) = accepted_on(&queue);
+    write(&peer, &encoded(Kind::Message, 0, &body(1)).unwrap());
+    settle(&connection);
+    assert!(!lock(&connection.0.core.state).inbox.is_empty());
+    let asking = thread::spawn({
+        let connection = connection.clone();
+        move || connection.send_with_reply_blocking(&body(2), Some(FOR_EVER))
+    });
+    let Frame::Request(number, _) = read_frame(&peer) else { panic!("not a request") };
+    write(&peer, &encoded(Kind::Reply, number, &body(3)).unwrap());
+    assert_eq!(asking.join().unwrap().unwrap().dictionary(), &body(3));
+    assert!(events.try_recv().is_err(), "its turn has not come");
+    drop(release);
+    assert_eq!(message(&events).dictionary(), &body(1));
+}
+
+#[test]
+fn a_connection_that_is_suspended_when_its_turn_comes_leaves_it_to_others() {
+    let (queue, release) = taken_queue();
+    let ((first, first_events, first_peer), (_second, second_events, second_peer)) =
+        (accepted_on(&queue), accepted_on(&queue));
+    write(&first_peer, &encoded(Kind::Message, 0, &body(1)).unwrap());
+    settle(&first);
+    let suspension = first.suspend();
+    write(&second_peer, &encoded(Kind::Message, 0, &body(2)).unwrap());
+    drop(release);
+    assert_eq!(message(&second_events).dictionary(), &body(2));
+    assert!(first_events.try_recv().is_err());
+    drop(suspension);
+    assert_eq!(message(&first_events).dictionary(), &body(1));
+}
+
+#[test]
+fn what_waits_for_a_turn_stays_in_its_window() {
+    let (queue, release) = taken_queue();
+    let (sender, accepted) = channel();
+    let listener = Listener::anonymous(move |peer| sender.send(peer).unwrap());
+    let budget = Budget { bytes: 1 << 20, ..Budget::default() };
+    let ours = Inactive::from_endpoint(&listener.endpoint()).activate_within(budget, Box::new(|_, _| {}));
+    let mut inactive = accepted.recv_timeout(FOR_EVER).unwrap();
+    inactive.set_target_queue(&queue);
+    let (sender, events) = channel();
+    let theirs = inactive.activate(Box::new(move |_, event| sender.send(event).unwrap_or_default()));
+    let sent = fill(&ours, |n| body(n).with("data", vec![0_u8; 4000]));
+    settle(&theirs);
+    let came_in = lock(&theirs.0.core.state).inbox.uncredited().bytes;
+    assert!((WINDOW.bytes..WINDOW.bytes + 5000).contains(&came_in), "{came_in}");
+    drop(release);
+    for n in 0..sent {
+        assert_eq!(message(&events).dictionary().uint64("n"), Ok(n));
+    }
 }
