@@ -3,10 +3,12 @@
 #![cfg(xpc_runtime_force_apple)]
 
 use std::env;
+use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::mpsc::channel;
 
-use xpc_runtime::{Connection, Error, PeerRequirement, Session};
+use xpc_runtime::{Connection, Dictionary, EncodeError, Error, PeerRequirement, Session};
 
 /// What the shim reads.
 const VARIABLE: &str = "XPC_SHIM_MACOS";
@@ -96,6 +98,23 @@ fn before_macos_26_sessions_can_require_a_code_signature_alone() {
         let session = Session::service("com.example.nobody").require_peer(&entitled).activate();
         assert!(needs(session).contains("macOS 26"));
     });
+}
+
+#[test]
+fn a_descriptor_without_room_for_a_second_one_is_refused() {
+    const TEST: &str = "a_descriptor_without_room_for_a_second_one_is_refused";
+    const FULL: &str = "XPC_RUNTIME_TEST_FULL";
+    if env::var_os(FULL).is_none() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -n 64; exec \"$0\" --exact \"$1\""]).arg(env::current_exe().unwrap()).arg(TEST);
+        let output = shell.env(FULL, "1").output().unwrap();
+        return assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+    let connection = Connection::service("com.example.nobody").activate();
+    let mut files: Vec<_> = std::iter::repeat_with(|| File::open("/dev/null")).map_while(Result::ok).collect();
+    let message = Dictionary::new().with("fd", OwnedFd::from(files.pop().unwrap()));
+    let error = connection.send(&message).err();
+    assert!(matches!(error, Some(Error::Encode(EncodeError::Attachment { .. }))), "{error:?}");
 }
 
 #[test]

@@ -11,6 +11,17 @@ use crate::stages::nightly;
 const RPATHS: [&str; 2] = ["$ORIGIN/../Frameworks", "$ORIGIN/../../../../Frameworks"];
 const SHIM: &str = "libxpc_shim.so";
 
+/// The runtime's tests, without those of the portable backend's launcher.
+const TESTS: [&str; 7] = [
+    "--test=launcher",
+    "--test=logging",
+    "--test=mach",
+    "--test=over_shim",
+    "--test=requests",
+    "--test=serde",
+    "--test=tasks",
+];
+
 /// The stage.
 pub fn stage() -> Outcome {
     if !cfg!(target_os = "linux") {
@@ -55,9 +66,7 @@ impl Build {
         // Programs are linked with the shim by its name: cargo does not know that they need it.
         run(&mut self.cargo("build", &["--package", "libxpc-shim"]))?;
         run(&mut self.cargo("test", &["--package", "libxpc-shim", "--tests"]))?;
-        let runtime = ["--package", "xpc-runtime", "--package", "xpc-runtime-tests", "--lib"];
-        let tests = ["--test", "over_shim", "--test", "serde", "--test", "launcher", "--test", "mach"];
-        run(self.cargo("test", &runtime).args(tests))?;
+        run(self.cargo("test", &["--package", "xpc-runtime", "--package", "xpc-runtime-tests", "--lib"]).args(TESTS))?;
         let conformance = self.app("conformance", "Conformance")?;
         run(&mut Command::new(&conformance))?;
         // Before macOS 26, requirements of peers are no objects.

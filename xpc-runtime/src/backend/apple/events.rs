@@ -29,6 +29,8 @@ struct Inbox {
     suspensions: usize,
     /// Somebody takes out what waits, or is about to: what comes now comes after it.
     draining: bool,
+    /// As long as something waits: libxpc gives up the handler after its last event, which may be what waits.
+    kept: Option<Arc<Events>>,
 }
 
 impl Inbox {
@@ -47,7 +49,7 @@ impl Events {
         }
     }
 
-    pub fn handle(&self, object: xpc_object_t) {
+    pub fn handle(self: &Arc<Self>, object: xpc_object_t) {
         let entry = Entry::new();
         // SAFETY: libxpc lends the object for the call, and passes no null.
         let object = unsafe { Retained::borrowed(object) };
@@ -56,6 +58,7 @@ impl Events {
             let mut inbox = lock(&self.inbox);
             if inbox.held || inbox.draining {
                 inbox.waiting.push_back(object);
+                inbox.kept.get_or_insert_with(|| self.clone());
             } else {
                 drop(inbox);
                 self.deliver(&Connection(handle), object);
@@ -98,9 +101,14 @@ impl Events {
             let mut inbox = lock(&self.inbox);
             let next = if inbox.is_shut() { None } else { inbox.waiting.pop_front() };
             inbox.draining = next.is_some();
+            let kept = if inbox.waiting.is_empty() { inbox.kept.take() } else { None };
             drop(inbox);
-            let Some((object, handle)) = next.zip(self.handle.upgrade()) else { return };
-            self.deliver(&Connection(handle), object);
+            let Some(object) = next else { return };
+            // Without a handle nobody is left to be told.
+            if let Some(handle) = self.handle.upgrade() {
+                self.deliver(&Connection(handle), object);
+            }
+            drop(kept);
         }
     }
 

@@ -108,8 +108,13 @@ fn from_rust(value: &Object, depth: usize) -> Result<Retained, EncodeError> {
                 fill(&object, contents, depth)?;
                 return Ok(object);
             }
-            // Duplicated by libxpc.
-            Object::Fd(fd) => xpc_fd_create(fd.as_raw_fd()),
+            // Duplicated by libxpc, if there is room for one more.
+            Object::Fd(fd) => {
+                return Retained::owned(xpc_fd_create(fd.as_raw_fd())).ok_or_else(|| EncodeError::Attachment {
+                    kind: Type::Fd,
+                    reason: std::io::Error::last_os_error().to_string(),
+                });
+            }
             Object::Endpoint(endpoint) => {
                 let boxed = endpoint.handle::<Boxed>().ok_or(EncodeError::Unsendable(Type::Endpoint))?;
                 return Ok(boxed.0.clone());
