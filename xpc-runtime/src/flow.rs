@@ -36,6 +36,15 @@ impl Queue {
         Self(backend::Queue::serial(label))
     }
 
+    /// The queue of the main thread, for what may be done there alone, as most of AppKit. On Apple platforms the main
+    /// thread serves it inside of [`xpc_main`](crate::xpc_main), [`dispatch_main`](crate::dispatch_main) and an app's run
+    /// loop; elsewhere on it nothing of it is ever called. On Linux, where no thread is special, it is one queue of the
+    /// process, whose handlers run on any thread.
+    #[doc(alias = "dispatch_get_main_queue")]
+    pub fn main() -> Self {
+        Self(backend::Queue::main())
+    }
+
     /// The label.
     #[doc(alias = "dispatch_queue_get_label")]
     pub fn label(&self) -> &str {

@@ -76,6 +76,15 @@
 //! | `XPC_RUNTIME_ACTIVITY_SECOND` | 1 | how long a second of an [`Activity`]'s [`Criteria`] is, in services too |
 //! | `XPC_RUNTIME_RETRY` | 0.01 | how soon something is tried again that the kernel has no room for |
 //!
+//! # Agents and daemons
+//! A program in no bundle serves a name with [`Listener::mach_service`], is reached by [`Connection::mach_service`], and
+//! ends its `main` with [`dispatch_main`] instead of `xpc_main`.
+//!
+//! # Futures
+//! Requests can be awaited by any executor ([`Connection::send_with_reply`]), for some time only where need be
+//! ([`ReplyFuture::with_timeout`]). [`Inactive::on_message_async`] has handlers run on one: a small one that is bundled,
+//! tokio with the feature `tokio`, or another ([`Spawn`]). No runtime comes in by default.
+//!
 //! # Types
 //! With the feature `serde`, `to_dictionary` makes a message of any type that implements serde's `Serialize`, and
 //! `from_dictionary` reads one; `xpc-object` says what becomes of what.

@@ -6,7 +6,7 @@
 //! are there as well, before the process ends. Elsewhere it writes to standard error, which the app's launcher forwards
 //! with the service's name.
 //!
-//! With the feature `log`, [`init_log`] has the `log` crate's macros write here; with the feature `tracing`, [`Layer`] is
+//! With the feature `log`, `init_log` has the `log` crate's macros write here; with the feature `tracing`, `Layer` is
 //! a layer for `tracing-subscriber`.
 
 use crate::backend;

@@ -12,7 +12,7 @@ use crate::{Error, backend};
 /// On Apple platforms it has to be called on the main thread, which then is the run loop's or libdispatch's, as
 /// `RunLoopType` of the service's Info.plist says (`run-loop-type` in `[package.metadata.xpc.service.…]`): with
 /// `NSRunLoop` Foundation is loaded first, and `xpc_main` runs the main thread's run loop. Handlers run on other threads
-/// all the same, in an autorelease pool each, unless a [`target_queue`](Inactive::target_queue) is set. On Linux there is
+/// all the same, in an autorelease pool each, unless the [`target_queue`](Inactive::target_queue) is [`Queue::main`](crate::Queue::main). On Linux there is
 /// no such run loop, and the key means nothing.
 ///
 /// A service that is started by hand rather than by its app prints `An XPC Service cannot be run directly.` and aborts

@@ -168,7 +168,8 @@ pub fn sanitize() -> Outcome {
         let test =
             ["+nightly", "test", "--locked", "--quiet", "-Zbuild-std", "--target", &host, "--lib", "--bins", "--tests"];
         let mut test = command("cargo", &test);
-        test.args(["--package", "xpc-object", "--package", "xpc-portable", "--package", "xpc-runtime-tests"]);
+        let packages = ["xpc-object", "xpc-portable", "xpc-runtime", "xpc-runtime-tests"];
+        test.args(packages.iter().flat_map(|package| ["--package", package]));
         test.env("CARGO_ENCODED_RUSTFLAGS", sanitizer.flags(&folder)?.join("\x1f"));
         run(test.env("CARGO_TARGET_DIR", folder))?;
     }

@@ -10,13 +10,13 @@ use cargo_xpc::sign::{Preserve, SignRequest, execute, plan};
 use cargo_xpc::verify::{Anchor, Verdict, requirement, verify, verify_against};
 
 /// Signed ad hoc, one program each.
-const AD_HOC: [&str; 3] = ["Assistant.app", "Designer.app", "Linguist.app"];
+pub const AD_HOC: [&str; 3] = ["Assistant.app", "Designer.app", "Linguist.app"];
 /// Signed by a Developer ID, time-stamped and notarized; with a program of its own among the resources.
-const DEVELOPER_ID: &str = "Mitmproxy Redirector.app";
-const EXTENSION: &str =
+pub const DEVELOPER_ID: &str = "Mitmproxy Redirector.app";
+pub const EXTENSION: &str =
     "Contents/Library/SystemExtensions/org.mitmproxy.macos-redirector.network-extension.systemextension";
 
-fn bundle(name: &str) -> Utf8PathBuf {
+pub fn bundle(name: &str) -> Utf8PathBuf {
     let folder = std::env::var("CARGO_XPC_TEST_APPLE")
         .map_or_else(|_| Utf8Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("xtask/apple"), Into::into);
     let path = folder.join(name);
@@ -24,13 +24,13 @@ fn bundle(name: &str) -> Utf8PathBuf {
     path
 }
 
-struct Again {
+pub struct Again {
     _dir: tempfile::TempDir,
-    root: Utf8PathBuf,
+    pub root: Utf8PathBuf,
 }
 
 /// A copy, signed ad hoc with the flags and identifiers of the signature before it, and with its entitlements or without any.
-fn signed_again(original: &Utf8Path, entitlements: bool) -> Again {
+pub fn signed_again(original: &Utf8Path, entitlements: bool) -> Again {
     let dir = tempfile::tempdir().unwrap();
     let root = Utf8Path::from_path(dir.path()).unwrap().join(original.file_name().unwrap());
     cargo_xpc::bundle::tree::copy(original, &root).unwrap();
@@ -38,21 +38,21 @@ fn signed_again(original: &Utf8Path, entitlements: bool) -> Again {
     Again { _dir: dir, root }
 }
 
-fn sign(root: &Utf8Path, entitlements: bool) {
+pub fn sign(root: &Utf8Path, entitlements: bool) {
     let preserve = Preserve { entitlements, flags: true, identifier: true };
     let request = SignRequest { preserve, ..SignRequest::default() };
     execute(&plan(root, &request).unwrap(), root, &mut |_| {}).unwrap();
     assert_eq!(verify(root).unwrap().findings, []);
 }
 
-fn executable(bundle: &Utf8Path) -> Utf8PathBuf {
+pub fn executable(bundle: &Utf8Path) -> Utf8PathBuf {
     let info = plist::Value::from_file(bundle.join("Contents/Info.plist")).unwrap();
     let name = info.as_dictionary().unwrap()["CFBundleExecutable"].as_string().unwrap().to_owned();
     bundle.join("Contents/MacOS").join(name)
 }
 
 /// Both versions of each slice, with its signature.
-fn slices(bundle: &Utf8Path) -> Vec<(Vec<u8>, Slice, Signature)> {
+pub fn slices(bundle: &Utf8Path) -> Vec<(Vec<u8>, Slice, Signature)> {
     let (data, file) = MachFile::load(&executable(bundle)).unwrap();
     let read = |slice: &Slice| {
         let signature = slice.read_signature(&data).unwrap().unwrap();
@@ -82,7 +82,7 @@ fn sizes(slice: &[u8]) -> BTreeSet<usize> {
 }
 
 /// The parts of a code directory that differ, by name; pages as `page N`.
-fn differences(old: &Signature, new: &Signature) -> Vec<String> {
+pub fn differences(old: &Signature, new: &Signature) -> Vec<String> {
     let (old, new) = (old.best_directory(), new.best_directory());
     let mut names = Vec::new();
     let mut compare = |name: &str, same: bool| {

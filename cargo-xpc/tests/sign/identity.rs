@@ -61,7 +61,7 @@ fn openssl(args: &[&str]) -> String {
 }
 
 /// OpenSSL has to find the CMS signature of each architecture good for its code directory, with a way to `anchor`.
-fn openssl_verifies(path: &Utf8Path, anchor: &str) -> String {
+pub fn openssl_verifies(path: &Utf8Path, anchor: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     for signature in signatures(path) {

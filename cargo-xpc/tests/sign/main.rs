@@ -27,6 +27,7 @@ mod profile;
 mod pss;
 mod refusals;
 mod requests;
+mod resigned;
 mod seen;
 mod stamping;
 #[cfg(target_os = "linux")]

@@ -14,8 +14,10 @@ fn encode(message: &Dictionary) -> Bytes {
     encode_message(message, Flavour::Mach).unwrap().into()
 }
 
+type Outcome = Result<(Dictionary, Flavour), DecodeError>;
+
 /// What both ways of reading make of `input`, which has to be the same.
-fn both(input: &Bytes) -> (Result<(Dictionary, Flavour), DecodeError>, Result<(Dictionary, Flavour), DecodeError>) {
+fn both(input: &Bytes) -> (Outcome, Outcome) {
     (MessageView::new(input).map(|view| (view.to_dictionary(), view.flavour())), decode_message(input))
 }
 

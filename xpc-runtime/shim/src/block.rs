@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use crate::log;
 use crate::object::Object;
 
 /// Flags of the ABI, in `Layout::flags`.
@@ -219,7 +220,7 @@ impl Block {
         // SAFETY: the copy is alive; whoever copied it knows that it is of this type.
         unsafe {
             let invoke = std::mem::transmute::<*const c_void, Invoke>((*self.0).invoke);
-            invoke(self.0, object);
+            log::in_pools(|| invoke(self.0, object));
         }
     }
 
@@ -229,7 +230,7 @@ impl Block {
         // SAFETY: as in `call`.
         unsafe {
             let invoke = std::mem::transmute::<*const c_void, Invoke>((*self.0).invoke);
-            invoke(self.0, object, error);
+            log::in_pools(|| invoke(self.0, object, error));
         }
     }
 
@@ -239,7 +240,7 @@ impl Block {
         // SAFETY: as in `call`.
         unsafe {
             let invoke = std::mem::transmute::<*const c_void, Invoke>((*self.0).invoke);
-            invoke(self.0);
+            log::in_pools(|| invoke(self.0));
         }
     }
 }

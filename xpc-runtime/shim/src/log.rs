@@ -62,6 +62,15 @@ thread_local! {
     static POOLS: Cell<usize> = const { Cell::new(0) };
 }
 
+/// Calls C, which is to leave as many pools as it found.
+pub fn in_pools(call: impl FnOnce()) {
+    let before = POOLS.get();
+    call();
+    if POOLS.get() != before {
+        misuse!("a block leaves an autorelease pool behind");
+    }
+}
+
 /// `void *objc_autoreleasePoolPush(void)`
 #[unsafe(no_mangle)]
 pub extern "C" fn objc_autoreleasePoolPush() -> *mut c_void {

@@ -1,6 +1,8 @@
 //! Serial queues of libdispatch's: connections take turns by them, and calls.
 
+use std::cell::UnsafeCell;
 use std::ffi::c_void;
+use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
 use xpc_portable as portable;
@@ -16,6 +18,27 @@ pub extern "C" fn dispatch_queue_create(label: Text, attributes: *mut c_void) ->
     let label = label.get().unwrap_or_default().to_string_lossy();
     Box::into_raw(Box::new(portable::Queue::serial(&label)))
 }
+
+/// `_dispatch_main_q`, a queue like others: no thread is special here.
+#[repr(transparent)]
+pub struct MainQueue(UnsafeCell<MaybeUninit<portable::Queue>>);
+
+// SAFETY: it is written once, before `main`, and a queue may be used by any thread.
+unsafe impl Sync for MainQueue {}
+
+#[unsafe(no_mangle)]
+pub static _dispatch_main_q: MainQueue = MainQueue(UnsafeCell::new(MaybeUninit::uninit()));
+
+/// The loader calls this before the program's `main`.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static MAKE_MAIN_QUEUE: extern "C" fn() = {
+    extern "C" fn make() {
+        // SAFETY: no other thread is there yet, and nobody has used the queue.
+        unsafe { (*_dispatch_main_q.0.get()).write(portable::Queue::main()) };
+    }
+    make
+};
 
 /// `void dispatch_release(dispatch_object_t)`
 ///

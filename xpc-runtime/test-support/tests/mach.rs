@@ -74,6 +74,8 @@ fn a_full_queue_of_an_agents_is_waited_for() {
     run("full-queue");
 }
 
+// As above.
+#[cfg(not(xpc_runtime_force_apple))]
 #[test]
 fn an_agent_whose_socket_is_there_before_it_is_started_by_its_first_client() {
     run("on-demand");

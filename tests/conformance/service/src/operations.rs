@@ -7,7 +7,8 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use xpc_runtime::{
-    Accepted, Array, Connection, Dictionary, Endpoint, Error, Inactive, Listener, Message, Transaction, array, xpc_main,
+    Accepted, Array, Connection, Dictionary, Endpoint, Error, Inactive, Listener, Message, Queue, Transaction, array,
+    xpc_main,
 };
 
 /// Requests that are not answered yet.
@@ -214,6 +215,19 @@ fn perform(connection: &Connection, message: Message) -> Result<(), Error> {
         "listen" => {
             let listener = Listener::anonymous().activate(|peer| {
                 peer.on_message(|_, message| message.reply().with("pid", std::process::id()).send()).activate();
+            });
+            let endpoint = listener.endpoint();
+            *lock(&LISTENER) = Some(listener);
+            message.reply().with("endpoint", endpoint).send()
+        }
+        "listen-on-the-main-queue" => {
+            let listener = Listener::anonymous().activate(|peer| {
+                peer.target_queue(&Queue::main())
+                    .on_message(|_, message| {
+                        let thread = std::thread::current();
+                        message.reply().with("thread", thread.name().unwrap_or_default()).send()
+                    })
+                    .activate();
             });
             let endpoint = listener.endpoint();
             *lock(&LISTENER) = Some(listener);

@@ -1,7 +1,7 @@
 //! Connections whose handlers take turns.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::core::Core;
 use crate::lock;
@@ -38,6 +38,12 @@ impl Queue {
     /// A queue of this name, which is for people to read.
     pub fn serial(label: &str) -> Self {
         Self(Arc::new(Shared { label: label.into(), state: Mutex::default() }))
+    }
+
+    /// The process's own, which is no different from others.
+    pub fn main() -> Self {
+        static MAIN: OnceLock<Queue> = OnceLock::new();
+        MAIN.get_or_init(|| Self::serial("main")).clone()
     }
 
     /// The name.

@@ -113,7 +113,7 @@ fn runtime_folder() -> Result<PathBuf, Arc<str>> {
     let folder = env::var_os(VARIABLE).map(PathBuf::from).filter(|folder| folder.is_absolute());
     folder.ok_or_else(|| {
         format!(
-            "{VARIABLE} is not set: agents and their clients meet in the folder that it names, which has to be yours alone (mode 0700); sessions of a desktop and of ssh set it"
+            "{VARIABLE} is not set: agents and their clients meet in the folder that it names, which has to be yours alone (mode 0700); sessions of a desktop and of ssh set it, and sandboxed services do not get it"
         )
         .into()
     })

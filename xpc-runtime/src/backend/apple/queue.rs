@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use xpc_runtime_sys::dispatch::{
-    DISPATCH_TIME_NOW, dispatch_after_f, dispatch_async_f, dispatch_queue_create, dispatch_time,
+    _dispatch_main_q, DISPATCH_TIME_NOW, dispatch_after_f, dispatch_async_f, dispatch_queue_create, dispatch_time,
 };
 use xpc_runtime_sys::types::{dispatch_queue_s, dispatch_queue_t};
 
@@ -38,6 +38,13 @@ impl Queue {
         Self(Arc::new(Shared { queue, label: label.into() }))
     }
 
+    pub(crate) fn main() -> Self {
+        static MAIN: OnceLock<Queue> = OnceLock::new();
+        // libdispatch's own, which is never released: this reference stays.
+        let shared = || Shared { queue: NonNull::from(main_queue()), label: "com.apple.main-thread".into() };
+        MAIN.get_or_init(|| Self(Arc::new(shared()))).clone()
+    }
+
     pub(crate) fn label(&self) -> &str {
         &self.0.label
     }
@@ -49,6 +56,11 @@ impl Queue {
     pub(super) fn address(&self) -> *const c_void {
         self.as_ptr().cast_const().cast()
     }
+}
+
+fn main_queue() -> &'static dispatch_queue_s {
+    // SAFETY: libdispatch's variable, of which only the address is used: the type has no bytes.
+    unsafe { &_dispatch_main_q }
 }
 
 /// What libdispatch is to call once, by way of a C function.

@@ -27,6 +27,7 @@ pub const CASES: &[Case] = &[
     Case::new("g", "a_context_goes_with_the_last_clone_or_when_it_is_replaced", context),
     Case::new("h", "handlers_of_one_queue_run_one_at_a_time", queue),
     Case::new("h", "a_connection_that_waits_for_its_queue_can_be_cancelled_or_dropped", queue_and_end).portable(&[]),
+    Case::new("h", "the_main_threads_queue_is_served_in_xpc_main", main_queue),
     Case::new("h", "a_blocking_request_on_a_connection_of_the_same_queue_is_an_error", queue_deadlock),
 ];
 
@@ -380,5 +381,17 @@ fn queue_deadlock() -> Outcome {
     assert_eq!(results.recv_timeout(FOR_EVER), Ok((Some(Error::WouldDeadlock), true)));
     // Outside of handlers it is none.
     ask(&other, &op("echo"))?;
+    Ok(())
+}
+
+fn main_queue() -> Outcome {
+    assert_eq!(Queue::main().label(), Queue::main().label());
+    let (connection, _events) = connect(SERVICE);
+    let endpoint = ask(&connection, &op("listen-on-the-main-queue"))?;
+    let direct = Connection::from_endpoint(endpoint.endpoint("endpoint")?).activate();
+    let answer = ask(&direct, &op("where"))?;
+    if cfg!(target_vendor = "apple") {
+        assert_eq!(answer.string("thread")?, "main");
+    }
     Ok(())
 }
