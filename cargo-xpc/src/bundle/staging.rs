@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::FlockOperation;
 
 use super::tree;
+use crate::beneath::{Root, unnamed};
 use crate::exit::{Coded, Exit};
 
 /// Why nothing could be staged or published. The destination is as it was.
@@ -175,13 +176,18 @@ fn resolve(destination: &Utf8Path) -> Result<Utf8PathBuf, StagingError> {
 
 /// Only a bundle, or an empty folder, gives way to a bundle.
 fn check_replaceable(destination: &Utf8Path) -> Result<(), StagingError> {
-    let Ok(meta) = fs_err::symlink_metadata(destination) else { return Ok(()) };
+    let not_a_bundle = || StagingError::NotABundle(destination.to_owned());
+    let unread = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotADirectory => not_a_bundle(),
+        _ => StagingError::io("read", destination, unnamed(error)),
+    };
+    let entries = match Root::open(destination).and_then(|root| root.list("".into())) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(unread)?,
+    };
     let parts = ["Contents", "Versions", "Resources", "Info.plist"];
-    let empty = || fs_err::read_dir(destination).is_ok_and(|mut entries| entries.next().is_none());
-    if meta.is_dir() && (parts.iter().any(|part| destination.join(part).exists()) || empty()) {
-        return Ok(());
-    }
-    Err(StagingError::NotABundle(destination.to_owned()))
+    let is_bundle = entries.is_empty() || entries.iter().any(|(name, _)| parts.iter().any(|part| name == part));
+    if is_bundle { Ok(()) } else { Err(not_a_bundle()) }
 }
 
 fn split(destination: &Utf8Path) -> Result<(&Utf8Path, &str), StagingError> {

@@ -2,11 +2,10 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rayon::prelude::*;
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags};
 
 pub use super::removal::remove;
 use super::staging::StagingError;
@@ -44,6 +43,19 @@ struct Source<'a> {
     /// The folder that it stands in, opened.
     folder: &'a OwnedFd,
     path: &'a Utf8Path,
+    /// The folder that the likeness is going to stand in, opened.
+    into: &'a OwnedFd,
+}
+
+fn open_folder(path: &Utf8Path) -> Result<OwnedFd, StagingError> {
+    let shown = if path.as_str().is_empty() { Utf8Path::new(".") } else { path };
+    // Names are looked up in it; it need not be readable for that.
+    #[cfg(target_os = "linux")]
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    #[cfg(not(target_os = "linux"))]
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(shown.as_std_path(), flags, Mode::empty())
+        .map_err(|e| StagingError::io("write to", path, e.into()))
 }
 
 /// So many files of a folder are put one after the other, and the folder is opened once for them.
@@ -79,7 +91,10 @@ fn populate(
     let put_share = |files: &&[Utf8PathBuf]| {
         let path = files.first().and_then(|file| file.parent()).unwrap_or(Utf8Path::new(""));
         let folder = root.folder(path).map_err(|e| unread(root.shown(path), e))?;
-        files.iter().try_for_each(|path| put(&Source { root: &root, folder: &folder, path }, &to.join(path)))
+        let into = open_folder(&target(to, path))?;
+        files
+            .iter()
+            .try_for_each(|path| put(&Source { root: &root, folder: &folder, path, into: &into }, &to.join(path)))
     };
     let done: Vec<_> = shares.par_iter().map(put_share).collect();
     done.into_iter().collect::<Result<(), _>>()?;
@@ -173,7 +188,8 @@ pub fn copy_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> {
     let root = Root::open(parent).map_err(|e| unread(from, e))?;
     let folder = root.folder("".into()).map_err(|e| unread(from, e))?;
     let path = Utf8Path::new(from.file_name().unwrap_or_default());
-    copy_beneath(&Source { root: &root, folder: &folder, path }, to)
+    let into = open_folder(to.parent().unwrap_or(Utf8Path::new("")))?;
+    copy_beneath(&Source { root: &root, folder: &folder, path, into: &into }, to)
 }
 
 /// Not `fs::copy`: on macOS that clones extended attributes too, and with them the quarantine.
@@ -202,15 +218,20 @@ fn copy_beneath(from: &Source<'_>, to: &Utf8Path) -> Result<(), StagingError> {
 /// Not a file that has other names already, nor one with extended attributes or bits that a copy would not have. That is looked at
 /// under the new name, which nobody else can make stand for something else.
 fn link_beneath(from: &Source<'_>, to: &Utf8Path) -> Result<(), StagingError> {
-    let name = from.path.file_name().unwrap_or_default();
+    let (into, name) = (from.into, from.path.file_name().unwrap_or_default());
     // A file of somebody else's, another file system, too many links: a copy serves as well.
-    if rustix::fs::linkat(from.folder, name, CWD, to.as_std_path(), AtFlags::empty()).is_err() {
+    if rustix::fs::linkat(from.folder, name, into, name, AtFlags::empty()).is_err() {
         return copy_beneath(from, to);
     }
-    let meta = fs_err::symlink_metadata(to).map_err(|e| StagingError::io("read", to, e))?;
+    let stat = rustix::fs::statat(into, name, AtFlags::SYMLINK_NOFOLLOW);
+    let stat = stat.map_err(|e| StagingError::io("read", to, e.into()))?;
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    let plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 2;
+    let special = mode.intersects(Mode::SUID | Mode::SGID | Mode::SVTX);
     // What cannot be read cannot be sealed either: of the copy that fails, the error names the file, and not the link to it.
-    let readable = || rustix::fs::accessat(CWD, to.as_std_path(), Access::READ_OK, AtFlags::EACCESS).is_ok();
-    if meta.is_file() && meta.nlink() == 2 && meta.mode() & 0o7000 == 0 && readable() && !has_attributes(to) {
+    let own = stat.st_uid == rustix::process::geteuid().as_raw() && mode.contains(Mode::RUSR);
+    let readable = || own || rustix::fs::accessat(into, name, Access::READ_OK, AtFlags::EACCESS).is_ok();
+    if plain && !special && readable() && !has_attributes(to) {
         crate::faults::point("copying");
         return Ok(());
     }
