@@ -99,6 +99,7 @@ struct Finished<'a> {
 /// The subcommand.
 pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
     let request = request(args)?;
+    signing::put_back(&args.bundle, args.dry_run, ui)?;
     if !args.bundle.is_dir() {
         return Err(Failure::new(Exit::Usage, format_args!("`{}` is no bundle: there is no such folder", args.bundle)));
     }
