@@ -114,7 +114,6 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
     let bundle = staging.bundle();
     ui.warn_of_litter(&tree::succeed(staging.destination(), &bundle)?);
     faults::point("staged");
-    sign::embed_profiles(&bundle, &request)?;
     let plan = sign::prepare(&bundle, &request)?;
     signing::warn_of_removed(&plan, ui);
     signing::tell_kept(&plan, ui);

@@ -162,7 +162,6 @@ pub(super) fn sign_embedded(
         request.entitlements.push((scope.clone(), entitlements));
         ask(&mut request, scope, part, if hardened { CodeFlags::RUNTIME } else { CodeFlags::default() })?;
     }
-    sign::embed_profiles(bundle, &request)?;
     let plan = sign::prepare(bundle, &request)?;
     warn_of_removed(&plan, ui);
     tell_kept(&plan, ui);
