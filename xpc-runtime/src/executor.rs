@@ -1,12 +1,15 @@
 //! The small executor that is there without another: threads that poll what was woken, in the order of waking.
 
+mod phase;
+
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use self::phase::Phase;
 use crate::spawn::{Spawn, Task};
 
 /// How long a thread without work waits for some before it ends.
@@ -31,15 +34,10 @@ struct State {
 
 /// A task is polled by one thread at a time, and once more where it was woken meanwhile.
 struct Job {
-    phase: AtomicU8,
+    phase: Phase,
     task: Mutex<Option<Task>>,
     executor: Executor,
 }
-
-const IDLE: u8 = 0;
-const READY: u8 = 1;
-const POLLED: u8 = 2;
-const POLLED_AND_WOKEN: u8 = 3;
 
 impl Executor {
     pub fn new(threads: usize) -> Self {
@@ -101,14 +99,14 @@ impl Executor {
 
 impl Spawn for Executor {
     fn spawn(&self, task: Task) {
-        let job = Job { phase: AtomicU8::new(READY), task: Mutex::new(Some(task)), executor: self.clone() };
+        let job = Job { phase: Phase::queued(), task: Mutex::new(Some(task)), executor: self.clone() };
         self.push(Arc::new(job));
     }
 }
 
 impl Job {
     fn run(self: Arc<Self>) {
-        self.phase.store(POLLED, Ordering::Release);
+        self.phase.begin();
         let waker = Waker::from(self.clone());
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(polled) = task.as_mut() else { return };
@@ -118,8 +116,7 @@ impl Job {
             return drop(finished);
         }
         drop(task);
-        if self.phase.compare_exchange(POLLED, IDLE, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            self.phase.store(READY, Ordering::Release);
+        if self.phase.end() {
             self.executor.clone().push(self);
         }
     }
@@ -127,12 +124,7 @@ impl Job {
 
 impl Wake for Job {
     fn wake(self: Arc<Self>) {
-        let woken = self.phase.fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| match phase {
-            IDLE => Some(READY),
-            POLLED => Some(POLLED_AND_WOKEN),
-            _ => None,
-        });
-        if woken == Ok(IDLE) {
+        if self.phase.wake() {
             self.executor.clone().push(self);
         }
     }
