@@ -102,6 +102,8 @@ fn killed_at_every_point_there_is_the_old_bundle_or_the_new_one() {
     let place = "target/xpc/aarch64-apple-darwin/debug/demo.app";
     points.extend(case(vec!["sign", place, "--release"]).killed_everywhere(&reset));
 
+    points.extend(killed_between_two_renames(&case(vec!["sign", place, "--release", "--non-atomic"]), &reset));
+
     // Into an app without services go one that is built, and one that was made before.
     fs_err::remove_dir_all(bundle.join("Contents/XPCServices")).unwrap();
     project.xpc(&["sign", place]).ok();
@@ -112,6 +114,31 @@ fn killed_at_every_point_there_is_the_old_bundle_or_the_new_one() {
 
     points.extend(new_services());
     assert_eq!(points, named_in_the_sources(), "each point has a command that is killed there");
+}
+
+/// Where a file system cannot exchange, there is a moment without a bundle; it is not lost.
+fn killed_between_two_renames(case: &Case<'_>, reset: &impl Fn()) -> BTreeSet<String> {
+    let slow = || case.run().env("CARGO_XPC_NO_EXCHANGE", "1");
+    reset();
+    let old = listing(&case.bundle);
+    case.project.xpc(&case.args[..3]).env("CARGO_XPC_NO_EXCHANGE", "1").fails(74, &["in one step", "`--non-atomic`"]);
+    assert_eq!(listing(&case.bundle), old);
+    slow().ok();
+    let whole = case.all();
+    reset();
+    slow().stop_at("set-aside").kill();
+    assert!(!case.bundle.exists());
+    // A dry run looks, and touches nothing.
+    case.project.xpc(&["sign", case.args[1], "--dry-run"]).fails(2, &["there is no such folder"]);
+    assert!(!case.bundle.exists());
+    // The next one puts it back before anything else, and is killed too.
+    slow().stop_at("staged").kill();
+    assert_eq!(listing(&case.bundle), old);
+    slow().stop_at("set-aside").kill();
+    let said = slow().ok().stderr;
+    assert!(said.contains("is put back: a run was stopped while it replaced it"), "{said}");
+    assert_eq!(case.all(), whole);
+    BTreeSet::from(["set-aside".to_owned()])
 }
 
 /// A new service is not there whole, and nothing that was there knows of it yet.

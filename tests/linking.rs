@@ -14,15 +14,11 @@ use crate::headers::{declared_in, linking_clang};
 
 const SYSTEM: &str = "/usr/lib/libSystem.B.dylib";
 
-/// Programs that are meant to use more than libSystem. Crate `libc`, which property tests bring, asks for libiconv, and
-/// zig's libiconv for libcharset; macOS has both.
-const MORE: [(&str, &[&str]); 3] = {
-    const ICONV: &[&str] = &["/usr/lib/libcharset.1.dylib", "/usr/lib/libiconv.2.dylib"];
-    [("object/peer", ICONV), ("object/roundtrip", ICONV), ("object/serde", ICONV)]
-};
+/// What crate `libc` asks for, which tests bring along and no app: libiconv, and what zig's libiconv needs. macOS has both.
+const LIBC: [&str; 2] = ["/usr/lib/libcharset.1.dylib", "/usr/lib/libiconv.2.dylib"];
 
 /// The parts of libSystem that programs use, as their headers have it.
-const HEADERS: [&str; 55] = [
+const HEADERS: [&str; 56] = [
     "Block.h",
     "CommonCrypto/CommonRandom.h",
     "copyfile.h",
@@ -38,6 +34,7 @@ const HEADERS: [&str; 55] = [
     "mach/mach.h",
     "mach/mach_error.h",
     "mach/mach_time.h",
+    "math.h",
     "netdb.h",
     "poll.h",
     "pthread.h",
@@ -108,7 +105,7 @@ fn number(version: &str) -> Vec<u32> {
     version.split('.').map(|part| part.parse().expect("a number")).collect()
 }
 
-/// The name by which `MORE` knows a program, which for tests is their package's folder and their own, and where it is.
+/// What messages call a program, for tests by their package's folder, for others by their bundle; and where it is.
 type Program = (String, Utf8PathBuf);
 
 /// What is wrong with the programs, each of which holds these architectures.
@@ -132,11 +129,11 @@ fn problems(programs: &[Program], architectures: &[&str]) -> Vec<String> {
 
 fn problems_of(name: &str, slice: &Value) -> Vec<String> {
     let mut problems = Vec::new();
-    let more = MORE.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, more)| more);
-    let meant: BTreeSet<String> = more.iter().chain(&[SYSTEM]).map(|library| (*library).to_owned()).collect();
     let libraries: BTreeSet<String> = list(&slice["libraries"]).collect();
-    if libraries != meant {
-        problems.push(format!("uses {libraries:?}, not {meant:?}: if that is meant, say so in `MORE`"));
+    let alone: BTreeSet<String> = [SYSTEM.to_owned()].into();
+    let with_libc: BTreeSet<String> = LIBC.iter().chain(&[SYSTEM]).map(|library| (*library).to_owned()).collect();
+    if libraries != alone && (name.contains(".app/") || libraries != with_libc) {
+        problems.push(format!("uses {libraries:?}, not {SYSTEM} alone"));
     }
     let oldest: Vec<u32> = slice["minimum"]
         .as_array()
@@ -278,4 +275,7 @@ fn what_is_newer_or_not_meant_is_found() {
     }
     assert_eq!(problems(std::slice::from_ref(&old), &["ARM64"]), [""; 0]);
     assert_eq!(problems(&[old], &["X86_64"]), ["old is for [\"ARM64\"]"]);
+    let with_libc = serde_json::json!({ "libraries": [SYSTEM, LIBC[0], LIBC[1]], "minimum": [11, 0], "symbols": [] });
+    assert_eq!(problems_of("object/roundtrip", &with_libc), [""; 0]);
+    assert_eq!(problems_of("Demo.app/Contents/MacOS/demo", &with_libc).len(), 1);
 }

@@ -23,6 +23,12 @@ pub fn point(name: &str) {
     let _ = name;
 }
 
+/// Whether the file system is to be taken for one that cannot exchange two folders: in debug builds where `CARGO_XPC_NO_EXCHANGE` is set.
+/// Those that cannot are of other systems, or need a server.
+pub fn cannot_exchange() -> bool {
+    cfg!(debug_assertions) && std::env::var_os("CARGO_XPC_NO_EXCHANGE").is_some()
+}
+
 /// Whether a certificate stands for Apple's root. Nobody outside of Apple has the key of such a one, so that what follows from it can
 /// only be tested with a stand-in: in debug builds the DER file that `CARGO_XPC_APPLE_ROOT` names.
 pub fn is_apple_root(der: &[u8]) -> bool {

@@ -5,7 +5,7 @@ use std::io;
 use camino::Utf8PathBuf;
 use rustix::fs::{CWD, RenameFlags};
 
-use super::staging::{Staging, StagingError};
+use super::staging::{SET_ASIDE, Staging, StagingError};
 
 /// How an existing bundle may be replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,12 @@ pub fn publish(staging: &Staging, replace: Replace) -> Result<Utf8PathBuf, Stagi
         Err(error) if is_unsupported(&error) => {}
         Err(error) => return Err(StagingError::io("publish", to, error)),
     }
-    match rename(RenameFlags::EXCHANGE).map_err(io::Error::from) {
+    let exchanged = if crate::faults::cannot_exchange() {
+        Err(rustix::io::Errno::NOTSUP.into())
+    } else {
+        rename(RenameFlags::EXCHANGE).map_err(io::Error::from)
+    };
+    match exchanged {
         Ok(()) => {
             crate::faults::point("exchanged");
             Ok(to)
@@ -52,8 +57,10 @@ pub fn publish(staging: &Staging, replace: Replace) -> Result<Utf8PathBuf, Stagi
         Err(error) if is_unsupported(&error) => match replace {
             Replace::Atomic => Err(StagingError::NoExchange { path: to, source: error }),
             Replace::NonAtomic => {
-                let old = staging.scratch().join("replaced");
+                let old = staging.scratch().join(SET_ASIDE);
                 fs_err::rename(&to, &old).map_err(|e| StagingError::io("replace", &to, e))?;
+                // Who is killed here leaves no bundle; the next run puts it back.
+                crate::faults::point("set-aside");
                 if let Err(error) = fs_err::rename(&from, &to) {
                     let _ = fs_err::rename(&old, &to);
                     return Err(StagingError::io("publish", to, error));

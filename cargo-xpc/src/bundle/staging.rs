@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::FlockOperation;
 
 use super::tree;
+use crate::beneath::{Root, unnamed};
 use crate::exit::{Coded, Exit};
 
 /// Why nothing could be staged or published. The destination is as it was.
@@ -109,6 +110,49 @@ pub struct Staging {
     _lock: fs_err::File,
 }
 
+/// The old bundle in a staging folder, while it is replaced in two steps.
+pub(super) const SET_ASIDE: &str = "replaced";
+
+/// Puts a bundle back that a run had set aside, to replace it in two steps, when it was killed between them. `false` where there is nothing to
+/// do, which is nearly always.
+///
+/// # Errors
+/// Where the destination's folder cannot be read or written.
+pub fn put_back(destination: &Utf8Path) -> Result<bool, StagingError> {
+    if destination.exists() {
+        return Ok(false);
+    }
+    // A symlink leads to the place that is empty.
+    let destination = match fs_err::read_link(destination).map(Utf8PathBuf::from_path_buf) {
+        Ok(Ok(target)) => destination.parent().unwrap_or(Utf8Path::new("")).join(target),
+        _ => destination.to_owned(),
+    };
+    // Where its folder is not there either, nobody worked in it.
+    let Ok(destination) = resolve(&destination) else { return Ok(false) };
+    let (parent, name) = split(&destination)?;
+    let lock = fs_err::File::open(parent).map_err(|e| StagingError::io("open", parent, e))?;
+    // Whoever has the lock may be between the two steps, and not killed.
+    lock_folder(&lock, parent, || {})?;
+    restore(&destination, parent, &prefix(name))
+}
+
+/// As [`put_back`], by who has the lock.
+fn restore(destination: &Utf8Path, parent: &Utf8Path, prefix: &str) -> Result<bool, StagingError> {
+    if destination.exists() {
+        return Ok(false);
+    }
+    let Some(old) = stale(parent, prefix)?.into_iter().map(|left| left.join(SET_ASIDE)).find(|old| old.exists()) else {
+        return Ok(false);
+    };
+    fs_err::rename(&old, destination).map_err(|e| StagingError::io("put back", destination, e))?;
+    Ok(true)
+}
+
+/// What the staging folders of a bundle begin with.
+fn prefix(name: &str) -> String {
+    format!(".{name}.staging-")
+}
+
 impl Staging {
     /// Takes the lock for `destination` and makes an empty staging folder; `waiting` is called if another run holds it.
     ///
@@ -122,7 +166,8 @@ impl Staging {
         check_replaceable(&destination)?;
         let lock = fs_err::File::open(parent).map_err(|e| StagingError::io("open", parent, e))?;
         lock_folder(&lock, parent, waiting)?;
-        let prefix = format!(".{name}.staging-");
+        let prefix = prefix(name);
+        restore(&destination, parent, &prefix)?;
         remove_stale(parent, &prefix)?;
         // Under the lock and after the stale ones are gone, the process id is unique enough.
         let folder = parent.join(format!("{prefix}{}", std::process::id()));
@@ -175,13 +220,18 @@ fn resolve(destination: &Utf8Path) -> Result<Utf8PathBuf, StagingError> {
 
 /// Only a bundle, or an empty folder, gives way to a bundle.
 fn check_replaceable(destination: &Utf8Path) -> Result<(), StagingError> {
-    let Ok(meta) = fs_err::symlink_metadata(destination) else { return Ok(()) };
+    let not_a_bundle = || StagingError::NotABundle(destination.to_owned());
+    let unread = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotADirectory => not_a_bundle(),
+        _ => StagingError::io("read", destination, unnamed(error)),
+    };
+    let entries = match Root::open(destination).and_then(|root| root.list("".into())) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(unread)?,
+    };
     let parts = ["Contents", "Versions", "Resources", "Info.plist"];
-    let empty = || fs_err::read_dir(destination).is_ok_and(|mut entries| entries.next().is_none());
-    if meta.is_dir() && (parts.iter().any(|part| destination.join(part).exists()) || empty()) {
-        return Ok(());
-    }
-    Err(StagingError::NotABundle(destination.to_owned()))
+    let is_bundle = entries.is_empty() || entries.iter().any(|(name, _)| parts.iter().any(|part| name == part));
+    if is_bundle { Ok(()) } else { Err(not_a_bundle()) }
 }
 
 fn split(destination: &Utf8Path) -> Result<(&Utf8Path, &str), StagingError> {
@@ -208,15 +258,21 @@ fn lock_folder(lock: &fs_err::File, parent: &Utf8Path, waiting: impl FnOnce()) -
 }
 
 fn remove_stale(parent: &Utf8Path, prefix: &str) -> Result<(), StagingError> {
-    let list = |e| StagingError::io("list", parent, e);
-    for entry in fs_err::read_dir(parent).map_err(list)? {
-        let name = entry.map_err(list)?.file_name();
-        if let Some(name) = name.to_str().filter(|name| name.starts_with(prefix)) {
-            let path = parent.join(name);
-            tree::remove(&path).map_err(|e| StagingError::io("remove what a stopped run left at", path, e))?;
-        }
+    for path in stale(parent, prefix)? {
+        tree::remove(&path).map_err(|e| StagingError::io("remove what a stopped run left at", path, e))?;
     }
     Ok(())
+}
+
+/// What killed runs left.
+fn stale(parent: &Utf8Path, prefix: &str) -> Result<Vec<Utf8PathBuf>, StagingError> {
+    let list = |e| StagingError::io("list", parent, e);
+    let mut found = Vec::new();
+    for entry in fs_err::read_dir(parent).map_err(list)? {
+        let name = entry.map_err(list)?.file_name();
+        found.extend(name.to_str().filter(|name| name.starts_with(prefix)).map(|name| parent.join(name)));
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -242,6 +298,28 @@ mod tests {
             assert!(remedy(action, &error, true).contains("Privacy & Security > App Management"), "{action}");
             assert!(!remedy(action, &error, false).contains("App Management"), "{action}");
         }
+    }
+
+    #[test]
+    fn what_was_set_aside_is_put_back_before_leftovers_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let parent = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
+        let aside = |number: u32| parent.join(format!(".x.app.staging-{number}")).join(SET_ASIDE);
+        let to = parent.join("x.app");
+        assert!(!put_back(&to).unwrap());
+        fs_err::create_dir_all(aside(1).join("Contents")).unwrap();
+        fs_err::create_dir_all(parent.join(".x.app.staging-2/x.app")).unwrap();
+        fs_err::os::unix::fs::symlink("x.app", parent.join("link.app")).unwrap();
+        assert!(put_back(&parent.join("link.app")).unwrap());
+        assert!(to.join("Contents").is_dir() && !aside(1).exists());
+        // Where there is a bundle, it is not replaced.
+        fs_err::create_dir_all(aside(3).join("Other")).unwrap();
+        assert!(!put_back(&to).unwrap());
+        fs_err::remove_dir_all(&to).unwrap();
+        drop(Staging::begin(&to, || {}).unwrap());
+        assert!(to.join("Other").is_dir());
+        assert_eq!(fs_err::read_dir(&parent).unwrap().count(), 2);
+        assert!(!put_back(&parent.join("nowhere/x.app")).unwrap());
     }
 
     #[test]

@@ -87,6 +87,7 @@ struct Finished<'a> {
 pub fn run(args: &EmbedArgs, ui: &Ui) -> Outcome {
     let folder = current_folder()?;
     let app = folder.join(&args.bundle);
+    signing::put_back(&app, args.dry_run, ui)?;
     if !app.is_dir() {
         return Err(Failure::new(Exit::Usage, format_args!("`{}` is no app: there is no such folder", args.bundle)));
     }

@@ -99,6 +99,7 @@ struct Finished<'a> {
 /// The subcommand.
 pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
     let request = request(args)?;
+    signing::put_back(&args.bundle, args.dry_run, ui)?;
     if !args.bundle.is_dir() {
         return Err(Failure::new(Exit::Usage, format_args!("`{}` is no bundle: there is no such folder", args.bundle)));
     }
@@ -113,7 +114,6 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
     let bundle = staging.bundle();
     ui.warn_of_litter(&tree::succeed(staging.destination(), &bundle)?);
     faults::point("staged");
-    sign::embed_profiles(&bundle, &request)?;
     let plan = sign::prepare(&bundle, &request)?;
     signing::warn_of_removed(&plan, ui);
     signing::tell_kept(&plan, ui);

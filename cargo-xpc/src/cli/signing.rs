@@ -5,6 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::Failure;
 use super::ui::Ui;
 use crate::beneath::Stamp;
+use crate::bundle::staging;
 use crate::config::CodeSigning;
 use crate::exit::Exit;
 use crate::macho::CodeFlags;
@@ -14,6 +15,14 @@ use crate::sign::{
     SignRequest, SignedBundle,
 };
 use crate::verify;
+
+/// Puts back what a killed run had set aside, and says so. A dry run changes nothing.
+pub(super) fn put_back(bundle: &Utf8Path, dry_run: bool, ui: &Ui) -> Result<(), Failure> {
+    if !dry_run && staging::put_back(bundle)? {
+        ui.warn(format_args!("`{bundle}` is put back: a run was stopped while it replaced it"));
+    }
+    Ok(())
+}
 
 /// Signs the staged bundle as planned, and reads it back.
 pub(super) fn sign_and_read_back(plan: &BundlePlan, bundle: &Utf8Path, ui: &Ui) -> Result<(), Failure> {
@@ -153,7 +162,6 @@ pub(super) fn sign_embedded(
         request.entitlements.push((scope.clone(), entitlements));
         ask(&mut request, scope, part, if hardened { CodeFlags::RUNTIME } else { CodeFlags::default() })?;
     }
-    sign::embed_profiles(bundle, &request)?;
     let plan = sign::prepare(bundle, &request)?;
     warn_of_removed(&plan, ui);
     tell_kept(&plan, ui);

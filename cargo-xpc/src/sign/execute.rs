@@ -72,6 +72,9 @@ pub fn execute(
         steps: Mutex::new(Steps { begun: 0, progress }),
     };
     let mut signed = Signed::new();
+    for (file, profile) in &plan.profiles {
+        run.write(file, profile.bytes(), None)?;
+    }
     let mut code: Vec<Vec<SignedCode>> = vec![Vec::new(); plan.nodes.len()];
     let work = |signed: &mut Signed, code: &mut Vec<Vec<SignedCode>>| {
         for level in levels(&plan.nodes) {

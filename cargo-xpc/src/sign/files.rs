@@ -292,6 +292,21 @@ mod tests {
     }
 
     #[test]
+    fn code_that_memory_has_no_room_for_is_read_again() {
+        let (_dir, root) = folder();
+        const CODE: &[u8] = b"\xcf\xfa\xed\xfe and more";
+        write(&root, "code", CODE);
+        let files = Files::new(&root, Reading::Whole);
+        files.kept.store(MAX_KEPT - CODE.len() as u64 + 1, Ordering::Relaxed);
+        assert_eq!(files.look("code".into()).unwrap(), Content::MachO);
+        let remembered = files.remembered();
+        assert_eq!(remembered.0[Utf8Path::new("code")].bytes, None);
+        let signing = SealedFiles::new(&root, &remembered);
+        assert_eq!(*signing.bytes("code".into()).unwrap().0, CODE);
+        assert_eq!(signing.digests("code".into()).unwrap(), Digests::of(CODE));
+    }
+
+    #[test]
     fn what_changed_since_is_read_again_and_what_was_written_is_not() {
         let (_dir, root) = folder();
         const CODE: &[u8] = b"\xcf\xfa\xed\xfe and more";

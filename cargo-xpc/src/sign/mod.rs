@@ -37,7 +37,7 @@ pub use self::entitlements::{Entitlements, GET_TASK_ALLOW, RESTRICTED};
 pub use self::error::SignError;
 pub use self::execute::{SignedBundle, SignedCode, execute};
 pub use self::identity::{Identity, IdentityError};
-pub use self::plan::{CodeKind, PlannedSignature, SignPlan, embed_profiles, plan, prepare};
+pub use self::plan::{CodeKind, PlannedSignature, SignPlan, plan, prepare};
 pub use self::profile::Profile;
 pub use self::requirement::Requirement;
 pub use self::scope::Scope;
@@ -54,7 +54,7 @@ pub struct SignRequest {
     pub entitlements: Vec<(Scope, Entitlements)>,
     /// Identifiers by scope, where the one that follows from the bundle is not wanted.
     pub identifiers: Vec<(Scope, String)>,
-    /// Provisioning profiles by scope; [`embed_profiles`] puts them into the bundle.
+    /// Provisioning profiles by scope; [`execute`] puts them into the bundle, where the seals cover them.
     pub profiles: Vec<(Scope, Profile)>,
     /// Designated requirements by scope, where the one that follows from the identity is not wanted.
     pub requirements: Vec<(Scope, Requirement)>,

@@ -12,10 +12,10 @@ use super::files::{Files, Reading, Remembered};
 use super::machine::{Machine, OldSignature};
 use super::scope::Candidate;
 use super::third_party::{self, Decision};
-use super::walk::{Node, walk};
+use super::walk::{Node, seal_file_to_be, walk};
 use super::{
     Constraint, Entitlements, Identity, KeptCode, Profile, Requirement, Scope, SignError, SignRequest, ThirdParty,
-    check_timestamp, identifier, profile, write,
+    check_timestamp, identifier, profile,
 };
 use crate::macho::{Arch, CodeFlags, FileKind};
 
@@ -44,7 +44,7 @@ pub struct SignPlan {
     pub(super) remembered: Remembered,
     /// Profiles that the request brings, and the files that they go into.
     #[serde(skip)]
-    profiles: Vec<(Utf8PathBuf, Profile)>,
+    pub(super) profiles: Vec<(Utf8PathBuf, Profile)>,
 }
 
 /// One signature.
@@ -143,7 +143,7 @@ fn plan_by(reading: Reading, bundle: &Utf8Path, request: &SignRequest) -> Result
     check_timestamp(&request.identity, request.timestamp.as_deref())?;
     let root = crate::anatomy::open(bundle)?;
     let files = Files::new(&root, reading);
-    let nodes = walk(&files, request)?;
+    let mut nodes = walk(&files, request)?;
     let kept: Vec<KeptCode> = nodes.iter().flat_map(|node| node.kept.iter().cloned()).collect();
     let mut drafts = Vec::new();
     for node in &nodes {
@@ -175,22 +175,10 @@ fn plan_by(reading: Reading, bundle: &Utf8Path, request: &SignRequest) -> Result
     let (identity, timestamp) = (request.identity.clone(), request.timestamp.clone());
     let remembered = files.remembered();
     let bundle = bundle.to_owned();
+    for (file, _) in &profiles {
+        seal_file_to_be(&mut nodes, file);
+    }
     Ok(SignPlan { bundle, identity, timestamp, signatures, kept, removed, nodes, remembered, profiles })
-}
-
-/// Puts the profiles of `request` into the bundle, where the seals of its signatures will cover them: to be called before [`plan`].
-///
-/// # Errors
-/// As for [`plan`]; and where a file cannot be written.
-pub fn embed_profiles(bundle: &Utf8Path, request: &SignRequest) -> Result<(), SignError> {
-    if request.profiles.is_empty() {
-        return Ok(());
-    }
-    let root = crate::anatomy::open(bundle)?;
-    for (file, profile) in plan(bundle, request)?.profiles {
-        write::replace(&root, &file, profile.bytes(), None)?;
-    }
-    Ok(())
 }
 
 /// A signature while the request is applied to it.

@@ -54,6 +54,31 @@ pub(super) struct Entry {
     pub kind: EntryKind,
 }
 
+impl Entry {
+    /// Of a file that is no code.
+    fn of_file(rules: &RuleSet, name: String, path: Utf8PathBuf) -> Self {
+        let first = rules.first(&name).filter(|rule| !rule.omit).map(|rule| Required(!rule.optional));
+        let rule = rules.second(&name);
+        let second = (!rule.omit).then_some(Required(!rule.optional));
+        Self { name, path, kind: EntryKind::File { first, second } }
+    }
+}
+
+/// Has the seals cover a file of the bundle in whose content folder it stands, and that signing is going to write.
+pub(super) fn seal_file_to_be(nodes: &mut [Node], file: &Utf8Path) {
+    let is_own = |node: &Node| file.parent() == Some(node.content.as_path());
+    let Some(executable) = nodes.iter().find(|node| is_own(node)).map(|node| node.executable.clone()) else { return };
+    for node in nodes {
+        // A bundle among the resources is sealed file by file, by the one around it too.
+        let in_file = |entry: &Entry| entry.path == executable && matches!(entry.kind, EntryKind::File { .. });
+        if is_own(node) || node.entries.iter().any(in_file) {
+            node.entries.retain(|entry| !entry.path.starts_with(file));
+            let name = file.strip_prefix(&node.content).unwrap_or(file).to_string();
+            node.entries.push(Entry::of_file(node.rules, name, file.to_owned()));
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum EntryKind {
     /// A file, by its hashes: in the first version's list, in the second's, or in both.
@@ -508,10 +533,7 @@ impl Walk<'_> {
 
     /// A seal that signing is going to write.
     fn file_to_be(open: &mut Open, path: Utf8PathBuf, name: String) {
-        let first = open.rules.first(&name).filter(|rule| !rule.omit).map(|rule| Required(!rule.optional));
-        let rule = open.rules.second(&name);
-        let second = (!rule.omit).then_some(Required(!rule.optional));
-        open.entries.push(Entry { name, path, kind: EntryKind::File { first, second } });
+        open.entries.push(Entry::of_file(open.rules, name, path));
     }
 
     /// A symlink's target, if macOS would accept it: inside of the outermost bundle, or the system's.

@@ -32,6 +32,7 @@ pub fn to_rust(object: &Object) -> Result<Plain, EncodeError> {
         Value::Activity(_)
         | Value::Connection(_)
         | Value::Session(_)
+        | Value::Listener(_)
         | Value::RichError(_)
         | Value::PeerRequirement(_)
         | Value::Error(_) => return Err(EncodeError::Unsendable(Type::Unknown)),

@@ -19,6 +19,7 @@ mod convert;
 mod dictionary;
 mod error;
 mod launch_event;
+mod listener;
 mod log;
 mod main_loop;
 mod memory;

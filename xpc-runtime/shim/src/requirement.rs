@@ -22,7 +22,7 @@ fn nobody() -> PeerRequirement {
 }
 
 /// Of Apple's language as much as tests need: identifiers, and `or` between them.
-fn parse(requirement: &CStr) -> Option<PeerRequirement> {
+pub fn parse(requirement: &CStr) -> Option<PeerRequirement> {
     fn quoted(term: &str) -> Option<&str> {
         term.trim().strip_prefix("identifier")?.trim().strip_prefix('"')?.strip_suffix('"')
     }
@@ -125,7 +125,7 @@ fn object(requirement: Option<PeerRequirement>, error: &Out<*mut Object>) -> *mu
     }
 }
 
-fn requirement(object: Lent, function: &str) -> PeerRequirement {
+pub fn requirement(object: Lent, function: &str) -> PeerRequirement {
     match object.value() {
         Value::PeerRequirement(requirement) => requirement.clone(),
         other => misuse!("{function} is called with a {} for a requirement", other.name()),

@@ -1,6 +1,6 @@
 //! Sessions: connections that no disconnection leaves alive.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, c_char};
 use std::pin::Pin;
 use std::ptr;
 use std::sync::{Arc, Mutex};
@@ -43,9 +43,11 @@ struct State {
     active: Option<portable::Connection>,
     on_message: Option<Block>,
     on_cancel: Option<Block>,
+    /// A listener's handler has it, and may still reject it.
+    arriving: bool,
     requirement: Option<portable::PeerRequirement>,
     cancelled: bool,
-    /// One that was cancelled stays until its handler was told.
+    /// One that was cancelled stays until its handler was told, and one of a listener's until its end.
     keep: Option<Ref>,
 }
 
@@ -147,10 +149,7 @@ fn create(
     if let Some(queue) = queue {
         inactive.set_target_queue(queue);
     }
-    let state = State { inactive: Some(inactive), ..State::default() };
-    let shared = Arc::new(Shared { this: Weak::default(), name: name.to_owned(), state: Mutex::new(state) });
-    let object = Ref::new(Value::Session(Session(shared.clone())));
-    shared.this.set(&object);
+    let (object, shared) = with_state(name, State { inactive: Some(inactive), ..State::default() });
     if flags & INACTIVE == 0
         && let Err(why) = activate(&shared)
     {
@@ -158,6 +157,45 @@ fn create(
         return ptr::null_mut();
     }
     object.into_owned()
+}
+
+fn with_state(name: &CStr, state: State) -> (Ref, Arc<Shared>) {
+    let shared = Arc::new(Shared { this: Weak::default(), name: name.to_owned(), state: Mutex::new(state) });
+    let object = Ref::new(Value::Session(Session(shared.clone())));
+    shared.this.set(&object);
+    (object, shared)
+}
+
+/// A listener's new peer: its handler is called, and after that it is active, unless the handler has rejected it.
+pub fn accepted(peer: portable::Inactive, accept: &Block) {
+    let state = State { inactive: Some(peer), arriving: true, ..State::default() };
+    let (object, shared) = with_state(c"", state);
+    accept.call(object.lend());
+    let mut state = lock(&shared.state);
+    state.arriving = false;
+    if state.cancelled {
+        return;
+    }
+    if state.on_message.is_none() {
+        misuse!("a listener's peer is given no message handler, and not cancelled");
+    }
+    // The runtime keeps it until it ends.
+    state.keep = Some(object.clone());
+    drop(state);
+    // It fails for one name only, which this has not.
+    let _ = activate(&shared);
+}
+
+/// Ends a peer that its listener's handler does not want.
+pub fn reject(object: Lent) {
+    let mut state = lock(&shared(object, "xpc_listener_reject_peer").state);
+    if !state.arriving {
+        misuse!("xpc_listener_reject_peer is called for what is no new peer");
+    }
+    state.cancelled = true;
+    let rejected = state.inactive.take();
+    drop(state);
+    drop(rejected);
 }
 
 /// Gives an inactive session its requirement.
@@ -244,7 +282,9 @@ fn activate(shared: &Arc<Shared>) -> Result<(), Ref> {
             }
             // The end of the session is what is told of it.
             Event::PeerRejected(_) => {}
-            Event::Interrupted | Event::TerminationImminent => misuse!("a session is told of what connections are"),
+            // A listener's peers are told, as accepted connections are; sessions have no handler for it.
+            Event::TerminationImminent => {}
+            Event::Interrupted => misuse!("a session is told of what connections are"),
         }
     })));
     Ok(())
@@ -253,6 +293,9 @@ fn activate(shared: &Arc<Shared>) -> Result<(), Ref> {
 /// `void xpc_session_cancel(xpc_session_t)`
 #[unsafe(no_mangle)]
 pub extern "C" fn xpc_session_cancel(object: Lent) {
+    if lock(&shared(object, "xpc_session_cancel").state).arriving {
+        return reject(object);
+    }
     let active = active(object, "xpc_session_cancel");
     let mut state = lock(&shared(object, "xpc_session_cancel").state);
     if !std::mem::replace(&mut state.cancelled, true) {

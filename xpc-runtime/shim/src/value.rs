@@ -13,6 +13,7 @@ use crate::activity::Activity;
 use crate::connection::Connection;
 use crate::convert;
 use crate::dictionary::Dictionary;
+use crate::listener::Listener;
 use crate::object::{Lent, Object, Ref};
 use crate::rich_error::RichError;
 use crate::session::Session;
@@ -37,6 +38,7 @@ pub enum Value {
     Fd(Fd),
     SharedMemory(SharedMemory),
     Session(Session),
+    Listener(Listener),
     RichError(RichError),
     PeerRequirement(PeerRequirement),
     /// One of the constants; the text is what its description says.
@@ -83,6 +85,7 @@ types! {
     _xpc_type_endpoint, c"endpoint", Value::Endpoint(_),
     _xpc_type_fd, c"fd", Value::Fd(_),
     _xpc_type_shmem, c"shmem", Value::SharedMemory(_),
+    _xpc_type_listener, c"listener", Value::Listener(_),
     _xpc_type_session, c"session", Value::Session(_),
     _xpc_type_rich_error, c"rich error", Value::RichError(_),
     _xpc_type_peer_requirement, c"peer requirement", Value::PeerRequirement(_),
@@ -95,6 +98,7 @@ impl Value {
         match self {
             Self::Connection(connection) => connection.may_go(),
             Self::Session(session) => session.may_go(),
+            Self::Listener(listener) => listener.may_go(),
             Self::Activity(activity) => activity.may_go(),
             _ => {}
         }

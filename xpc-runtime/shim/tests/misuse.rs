@@ -2,6 +2,8 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "support/block.rs"]
+mod block;
 mod support;
 
 use std::os::unix::process::ExitStatusExt;
@@ -9,7 +11,8 @@ use std::ptr;
 use std::sync::{Barrier, OnceLock};
 use std::thread;
 
-use support::{GlobalBlock, end_of};
+use block::GlobalBlock;
+use support::end_of;
 // With the `cfg` the declarations are linked with `libxpc_shim.so`.
 use xpc_runtime_sys::block::*;
 use xpc_runtime_sys::connection::*;
@@ -79,7 +82,8 @@ aborts! {
         xpc_array_get_value(xpc_array_create_empty(), 0);
     };
     a_block_is_released_that_was_not_copied: "a block is released that was not copied", {
-        let block = GlobalBlock::on_the_stack(nothing);
+        let isa = (&raw const _NSConcreteStackBlock).cast();
+        let block = GlobalBlock { isa, flags: 0, ..GlobalBlock::new(nothing) };
         _Block_release(ptr::from_ref(&block).cast());
     };
     memory_is_shared_that_is_private: "xpc_shmem_create is called for memory that was not mapped with MAP_SHARED", {

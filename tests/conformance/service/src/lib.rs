@@ -10,5 +10,7 @@ pub const SERVICE: &str = xpc_runtime::service_name!();
 pub const OTHER: &str = "com.example.conformance.other";
 /// A service with the entitlement `com.apple.security.app-sandbox`, and no other.
 pub const SANDBOXED: &str = "com.example.conformance.sandboxed";
+/// A service with the run loop of Foundation.
+pub const RUN_LOOP: &str = "com.example.conformance.run-loop";
 /// A service that ends at its start.
 pub const BROKEN: &str = "com.example.conformance.broken";

@@ -371,13 +371,14 @@ impl Core {
     }
 
     /// Whether a message could be queued now; if not, the waker is for when one can.
-    pub(super) fn poll_room(&self, waker: &Waker) -> Poll<Result<(), Error>> {
+    pub(super) fn poll_room(self: &Arc<Self>, waker: &Waker) -> Poll<Result<(), Error>> {
         let mut state = lock(&self.state);
         match &state.phase {
             Phase::Invalid(reason) => Poll::Ready(Err(Error::Invalid(reason.clone()))),
             _ if !state.outbox.is_full() => Poll::Ready(Ok(())),
             _ => {
                 state.outbox.wait_for_room(waker);
+                self.watch_for_stall(&mut state);
                 Poll::Pending
             }
         }

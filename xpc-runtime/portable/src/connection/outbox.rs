@@ -141,6 +141,11 @@ impl Outbox {
         self.budget.is_used_up(self.reply_used)
     }
 
+    /// Whether the peer holds somebody up: whoever waits for room does so until half of the budget is free.
+    pub fn is_pressed(&self) -> bool {
+        self.is_full() || !self.waiters.is_empty()
+    }
+
     pub fn push(&mut self, item: Item) {
         let order = self.next;
         self.next += 1;

@@ -12,9 +12,10 @@ use crate::settings::STALL_TIMEOUT;
 use crate::{lock, timer};
 
 impl Core {
-    /// Has somebody look, some time later, whether the peer has taken anything, where as much waits for it as may.
+    /// Has somebody look, some time later, whether the peer has taken anything, where as much waits for it as may, or
+    /// somebody waits for that to become less.
     pub(super) fn watch_for_stall(self: &Arc<Self>, state: &mut State) {
-        if state.stall_watched || !matches!(self.origin, Origin::Accepted) || !state.outbox.is_full() {
+        if state.stall_watched || !matches!(self.origin, Origin::Accepted) || !state.outbox.is_pressed() {
             return;
         }
         let (Some(timeout), Some(link)) = (STALL_TIMEOUT.unless_zero(), &state.link) else { return };
@@ -34,7 +35,7 @@ impl Core {
         state.stall_watched = false;
         let same_link = state.link.as_ref().is_some_and(|link| link.token == token);
         // Where this side holds itself up, it is not the peer's fault.
-        if same_link && state.outbox.is_full() && state.outbox.progress == progress && state.may_send() {
+        if same_link && state.outbox.is_pressed() && state.outbox.progress == progress && state.may_send() {
             return self.end_locked(state, Outcome::Stalled);
         }
         self.watch_for_stall(&mut state);

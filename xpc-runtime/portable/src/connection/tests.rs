@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -100,7 +101,9 @@ fn settle(connection: &Connection) {
         let busy = state.attended || state.rest.is_some() || state.writer == Writer::Busy;
         let kicked = state.is_wanted();
         let announced = state.link.as_ref().is_some_and(|link| {
-            let events = PollFlags::from_bits_truncate(state.armed.bits() as u16);
+            let mut events = PollFlags::empty();
+            events.set(PollFlags::IN, state.armed.contains(EventFlags::IN));
+            events.set(PollFlags::OUT, state.armed.contains(EventFlags::OUT));
             !events.is_empty() && poll(&mut [PollFd::new(&link.socket, events)], Some(&Timespec::default())) != Ok(0)
         });
         drop(state);

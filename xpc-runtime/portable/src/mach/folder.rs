@@ -11,6 +11,8 @@ use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
 use rustix::process::geteuid;
 
+use crate::error::explain;
+
 /// The folder that the session manager makes for the user, and takes away with the user's last session.
 pub(super) const VARIABLE: &str = "XDG_RUNTIME_DIR";
 /// Ours in it.
@@ -48,7 +50,8 @@ impl Folder {
 
     fn open(runtime: PathBuf, name: &str, make: bool) -> Result<Option<Self>, Arc<str>> {
         check_name(name)?;
-        let cannot = |path: &Path, error: Errno| -> Arc<str> { format!("{}: {error}", path.display()).into() };
+        let cannot =
+            |path: &Path, error: Errno| -> Arc<str> { format!("{}: {}", path.display(), explain(error)).into() };
         let mut descriptor = open(CWD, runtime.as_os_str()).map_err(|error| match error {
             Errno::NOENT => {
                 format!("{}: there is no such folder, though {VARIABLE} names it", runtime.display()).into()

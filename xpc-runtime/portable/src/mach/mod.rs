@@ -50,7 +50,7 @@ pub(crate) fn connect(name: &Arc<str>, connection: OwnedFd, reached: bool) {
             // So many descriptors are on their way that the kernel takes no more.
             Errno::TOOMANYREFS | Errno::AGAIN => Failure::Busy,
             Errno::PIPE | Errno::CONNRESET => Failure::Absent(is_absent(name)),
-            error => Failure::Other(format!("cannot connect to {name}: {error}").into()),
+            error => Failure::Other(format!("cannot connect to {name}: {}", explain(error)).into()),
         })
     });
     match handed_over {
@@ -76,7 +76,8 @@ fn reach(name: &str) -> Result<OwnedFd, Failure> {
         Err(reason) => return Err(Failure::Other(reason)),
     };
     let cannot = |error: Errno| {
-        Failure::Other(format!("cannot connect to {name}: {}: {error}", folder.path_of_socket().display()).into())
+        let path = folder.path_of_socket();
+        Failure::Other(format!("cannot connect to {name}: {}: {}", path.display(), explain(error)).into())
     };
     let socket = dial(&folder).map_err(|error| match error {
         Errno::AGAIN => Failure::Busy,

@@ -11,6 +11,7 @@ use rustix::net::{SocketFlags, accept_with, bind, listen};
 use super::folder::Folder;
 use super::{is_this_user, new_socket, passed};
 use crate::endpoint::{Listening, Way};
+use crate::error::explain;
 use crate::reactor::{Source, reactor};
 use crate::{credentials, settings, termination, timer, transaction};
 
@@ -53,7 +54,9 @@ impl Port {
 
     pub(super) fn open_in(folder: Folder, name: &str, listening: &Arc<Listening>) -> Result<(), Arc<str>> {
         let path = folder.path_of_socket();
-        let cannot = |error: Errno| -> Arc<str> { format!("cannot serve {name}: {}: {error}", path.display()).into() };
+        let cannot = |error: Errno| -> Arc<str> {
+            format!("cannot serve {name}: {}: {}", path.display(), explain(error)).into()
+        };
         // Where somebody listens without the claim, it is for agents that this process is none of: systemd does.
         if !folder.claim().map_err(cannot)? || (!passed::is_there(&path) && super::server(&folder).is_some()) {
             let other = super::server(&folder).map_or_else(|| "another process".into(), |pid| format!("process {pid}"));

@@ -48,6 +48,12 @@ impl Connection {
     }
 
     pub(crate) fn send_barrier(&self, barrier: impl FnOnce() + Send + 'static) {
+        if self.check().is_err() {
+            // Nothing says that libxpc calls it where nothing is sent any more.
+            let connection = self.object();
+            let call = move || connection::running(connection.as_ptr(), ptr::null(), barrier);
+            return Queue::serial("xpc-runtime.barriers").submit(call);
+        }
         // Not a clone of the connection, which may end meanwhile.
         let (object, queue) = (self.object(), self.queue());
         let barrier = Mutex::new(Some(barrier));

@@ -121,6 +121,10 @@ fn parts(mut text: &str) -> Vec<&str> {
 /// printed, and before the process ends. Once; a hook that is set later takes its place.
 pub(super) fn catch_panics() {
     static ONCE: Once = Once::new();
+    // A hook cannot be set while one may run.
+    if std::thread::panicking() {
+        return;
+    }
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {

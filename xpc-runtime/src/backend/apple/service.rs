@@ -8,6 +8,7 @@ use super::lock;
 use super::log;
 use super::object::Retained;
 use super::raw::{xpc_connection_t, xpc_main};
+use crate::logging::Level;
 
 type Accept = Box<dyn FnMut(Inactive) + Send>;
 
@@ -44,7 +45,8 @@ fn load_foundation() {
     if unsafe { dlopen(FOUNDATION.as_ptr(), NOW_AND_FOR_ALL) }.is_null() {
         // SAFETY: the text of the error that has just happened on this thread, or null.
         let reason = unsafe { dlerror().as_ref().map(|text| CStr::from_ptr(text).to_string_lossy().into_owned()) };
-        eprintln!("cannot load Foundation for RunLoopType NSRunLoop: {}", reason.unwrap_or_default());
+        let text = format!("cannot load Foundation for RunLoopType NSRunLoop: {}", reason.unwrap_or_default());
+        log::write(Level::Error, "run loop", &text);
     }
 }
 

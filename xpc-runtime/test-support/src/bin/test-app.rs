@@ -305,6 +305,10 @@ fn barrier_across_deaths() {
         let first = sender.clone();
         connection.send_barrier(move || first.send((round, "after what was lost")).unwrap());
         kill(pid);
+        // Its socket is closed before the launcher clears it away.
+        while std::path::Path::new(&format!("/proc/{pid}")).exists() {
+            thread::yield_now();
+        }
         drop(suspension);
         assert!(matches!(next(&events), Event::Interrupted));
         assert_eq!(block_on(lost).unwrap_err(), Error::Interrupted);

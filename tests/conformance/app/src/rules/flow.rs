@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use conformance_service::{OTHER, SERVICE};
+use conformance_service::{OTHER, RUN_LOOP, SERVICE};
 use xpc_runtime::{Array, Budget, Connection, Error, Fd, Queue};
 
 use crate::case::{Case, Outcome};
@@ -28,6 +28,7 @@ pub const CASES: &[Case] = &[
     Case::new("h", "handlers_of_one_queue_run_one_at_a_time", queue),
     Case::new("h", "a_connection_that_waits_for_its_queue_can_be_cancelled_or_dropped", queue_and_end).portable(&[]),
     Case::new("h", "the_main_threads_queue_is_served_in_xpc_main", main_queue),
+    Case::new("n", "a_service_with_the_run_loop_of_foundation_serves", run_loop),
     Case::new("h", "a_blocking_request_on_a_connection_of_the_same_queue_is_an_error", queue_deadlock),
 ];
 
@@ -386,7 +387,16 @@ fn queue_deadlock() -> Outcome {
 
 fn main_queue() -> Outcome {
     assert_eq!(Queue::main().label(), Queue::main().label());
-    let (connection, _events) = connect(SERVICE);
+    main_queue_of(SERVICE)
+}
+
+/// Its run loop serves the queue of its main thread too.
+fn run_loop() -> Outcome {
+    main_queue_of(RUN_LOOP)
+}
+
+fn main_queue_of(service: &str) -> Outcome {
+    let (connection, _events) = connect(service);
     let endpoint = ask(&connection, &op("listen-on-the-main-queue"))?;
     let direct = Connection::from_endpoint(endpoint.endpoint("endpoint")?).activate();
     let answer = ask(&direct, &op("where"))?;

@@ -76,6 +76,10 @@ pub const RULES: &[(&str, &str)] = &[
     ),
     ("l", "asynchronous handlers begin in the order of arrival, and go on beside each other up to a bound"),
     ("m", "launchd's events have a handler each, on Apple platforms"),
+    (
+        "n",
+        "a service may have the run loop of Foundation, which serves the main thread; where there is none it serves all the same",
+    ),
 ];
 
 pub use agents::run as run_agent;
