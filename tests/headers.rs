@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use integration_tests::{target_dir, text, venv};
+use integration_tests::{text, venv};
 
 /// clang in this folder, where it has its cache and leaves what it writes.
 pub fn clang(target: &str, folder: &std::path::Path) -> Command {
@@ -14,10 +14,11 @@ pub fn clang(target: &str, folder: &std::path::Path) -> Command {
 }
 
 /// As [`clang`], for whole programs: what each of them is linked with, zig builds once.
+#[cfg(target_os = "linux")]
 pub fn linking_clang(target: &str, folder: &std::path::Path) -> Command {
     let mut clang = clang(target, folder);
     // Without optimisation zig adds a sanitizer's library, which takes long to build.
-    clang.arg("-O1").env("ZIG_GLOBAL_CACHE_DIR", target_dir().join("tests-zig"));
+    clang.arg("-O1").env("ZIG_GLOBAL_CACHE_DIR", integration_tests::target_dir().join("tests-zig"));
     clang
 }
 

@@ -166,7 +166,7 @@ fn list(value: &Value) -> impl Iterator<Item = String> {
     value.as_array().into_iter().flatten().map(words)
 }
 
-/// Where these programs are built. Without debug information that is quick.
+/// Where these programs are built: without debug information and caches of the compiler, to save time and room.
 fn target() -> Utf8PathBuf {
     target_dir().join("tests-apple")
 }
@@ -199,7 +199,7 @@ fn every_app_links_for_apple_targets() {
     for app in apps {
         let args =
             ["bundle", "--locked", "--package", &app, "--universal", "--target-dir", target.as_str(), "--out", out];
-        Xpc::new(checkout(), &args).with_zig().env("CARGO_PROFILE_DEV_DEBUG", "0").ok();
+        Xpc::new(checkout(), &args).with_zig().env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0").ok();
     }
     let mut programs = Vec::new();
     for entry in Utf8Path::new(out).read_dir_utf8().expect("bundles are published there") {
@@ -222,7 +222,7 @@ fn the_runtimes_tests_link_for_apple_targets() {
         cargo.args(["--target-dir", self::target().as_str()]).current_dir(checkout());
         // As the tool does it.
         cargo.env("PATH", path_with_zig()).env("SDKROOT", folder.path()).env("MACOSX_DEPLOYMENT_TARGET", OLDEST);
-        cargo.env("CARGO_PROFILE_DEV_DEBUG", "0");
+        cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
         let said = text(&must(&mut cargo).stdout);
         let messages = said.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         let programs: Vec<Program> = messages

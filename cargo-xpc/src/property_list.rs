@@ -31,9 +31,18 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Dictionary, String> {
             "it has {what}, which property lists cannot rely on: `plutil -convert xml1` writes it anew"
         ));
     }
+    if !is_harmless(bytes) {
+        measure(bytes)?;
+    }
+    let value = Value::from_reader(std::io::Cursor::new(bytes)).map_err(|error| error.to_string())?;
+    value.into_dictionary().ok_or_else(|| "its root is no dictionary".to_owned())
+}
+
+/// Runs through a list without keeping anything.
+fn measure(bytes: &[u8]) -> Result<(), String> {
     DEPTH.set(0);
     MEMORY.set(0);
-    plist::from_bytes::<Measured>(bytes).map_err(|error| {
+    let measured = plist::from_bytes::<Measured>(bytes).map_err(|error| {
         if DEPTH.get() > MAX_DEPTH {
             format!("it is nested deeper than {MAX_DEPTH} levels")
         } else if MEMORY.get() > MAX_MEMORY {
@@ -41,9 +50,43 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Dictionary, String> {
         } else {
             error.to_string()
         }
-    })?;
-    let value = Value::from_reader(std::io::Cursor::new(bytes)).map_err(|error| error.to_string())?;
-    value.into_dictionary().ok_or_else(|| "its root is no dictionary".to_owned())
+    });
+    measured.map(|Measured| ())
+}
+
+/// Whether a list in XML is of the plain kind that all tools write, small enough and not too deep: seen by its tags alone, which is
+/// much quicker than to run through it. Whatever is unusual is not.
+fn is_harmless(bytes: &[u8]) -> bool {
+    const START: &[u8] = br#"<?xml version="1.0" encoding="UTF-8"?>"#;
+    /// `<key/>`.
+    const SHORTEST: usize = 6;
+    let Some(rest) = bytes.strip_prefix(START) else { return false };
+    if rest.len() / SHORTEST > MAX_MEMORY / (VALUE + SHORTEST) {
+        return false;
+    }
+    // Which of the open collections are dictionaries, the innermost last.
+    let mut open = Vec::with_capacity(MAX_DEPTH);
+    for tag in rest.split(|byte| *byte == b'<').skip(1) {
+        let begins = |text: &str| tag.starts_with(text.as_bytes());
+        if begins("dict>") || begins("array>") {
+            open.push(begins("dict>"));
+            if open.len() > MAX_DEPTH {
+                return false;
+            }
+        } else if begins("/dict>") || begins("/array>") {
+            if open.pop() != Some(begins("/dict>")) {
+                return false;
+            }
+        } else if begins("dict") || begins("array") {
+            if !begins("dict/>") && !begins("array/>") {
+                return false;
+            }
+        } else if begins("?") || begins("!") && !begins("!DOCTYPE plist PUBLIC ") {
+            // It could hold tags that are none.
+            return false;
+        }
+    }
+    true
 }
 
 /// Seconds from 1 January 2001, from which the binary form counts, back to the year 1 and on to the year 10000.
@@ -225,6 +268,33 @@ mod tests {
         }
         // What is no XML knows neither.
         assert_eq!(read(b"{ a = \"&text;\"; }").unwrap()["a"], "&text;".into());
+    }
+
+    #[test]
+    fn what_looks_harmless_is() {
+        let list = |body: &str| {
+            format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\"><dict><key>a</key>{body}</dict></plist>"
+            )
+        };
+        let deep =
+            |open: &str, close: &str, levels: usize| list(&format!("{}{}", open.repeat(levels), close.repeat(levels)));
+        for (list, harmless) in [
+            (list("<array><true/><dict/><array/><data>AAEC</data></array>"), true),
+            (deep("<array>", "</array>", MAX_DEPTH - 1), true),
+            (deep("<array>", "</array>", MAX_DEPTH), false),
+            // None of these closes an array.
+            (deep("<array><!--</array>-->", "</array>", 100_000), false),
+            (deep("<array><?a </array>?>", "</array>", 100_000), false),
+            (deep("<array></dict>", "</array>", 100_000), false),
+            (deep("<array ><array>", "</array></array>", 100_000), false),
+            (deep("<array a=\"/>\">", "</array>", 100_000), false),
+            (list(&"<true/>".repeat(MAX_MEMORY / VALUE)), false),
+        ] {
+            assert_eq!(is_harmless(list.as_bytes()), harmless, "{}", &list[..100]);
+            assert!(!harmless || measure(list.as_bytes()).is_ok(), "{}", &list[..100]);
+            assert!(harmless || read(list.as_bytes()).is_err());
+        }
     }
 
     /// Each of 40 arrays holds the next one twice.

@@ -3,7 +3,7 @@
 //! The folders are walked first, which tells what there is and what the seals say of it; then all files are read and hashed in parallel,
 //! each once; then the results are put together in the order of the walk, so that a report does not depend on who was first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -71,8 +71,8 @@ pub(super) type Code = Option<usize>;
 struct Open {
     content: Utf8PathBuf,
     executable: Option<Utf8PathBuf>,
+    /// Of its lists, what the walk has not met yet.
     seal: Seal,
-    seen: BTreeSet<String>,
     depth: usize,
 }
 
@@ -184,7 +184,7 @@ impl<'a> Verifier<'a> {
             None => self.find(path, What::SealMissing, "", ""),
             Some(Err(why)) => self.find(&signature.join("CodeResources"), What::SealDamaged, "", why),
             Some(Ok(seal)) => {
-                let mut open = Open { content: content.clone(), executable, seal, seen: BTreeSet::new(), depth };
+                let mut open = Open { content: content.clone(), executable, seal, depth };
                 self.folder(&mut open, &content, false)?;
                 self.missing(&open);
             }
@@ -198,8 +198,7 @@ impl<'a> Verifier<'a> {
         let old = old.map(|(name, entry)| (name, format!("a file {}", short(&entry.sha1))));
         let required = open.seal.files2.iter().filter(|(_, entry)| !entry.optional);
         let required = required.map(|(name, entry)| (name, entry.to_string()));
-        let mut missing: BTreeMap<&String, String> = old.chain(required).collect();
-        missing.retain(|name, _| !open.seen.contains(*name));
+        let missing: BTreeMap<&String, String> = old.chain(required).collect();
         for (name, expected) in missing {
             self.find(&open.content.join(name), What::FileMissing, expected, "nothing");
         }
@@ -229,7 +228,6 @@ impl<'a> Verifier<'a> {
             let (nested, omit) = verdict.map_or((false, true), |verdict| (verdict.nested, verdict.omit));
             if kind.is_dir() {
                 if nested && file_name.contains('.') {
-                    open.seen.insert(name.clone());
                     let code = match apart.next() {
                         Some(part) => {
                             let (part, code) = part?;
@@ -237,7 +235,7 @@ impl<'a> Verifier<'a> {
                         }
                         None => self.nested(&path, open.depth + 1)?,
                     };
-                    let entry = open.seal.files2.get(&name).cloned();
+                    let (entry, _) = open.seal.take(&name);
                     self.steps.push(Step::Compare { path, entry, code });
                 } else {
                     let apart = !nested && !settled && self.has_own_seal(&path)?;
@@ -249,16 +247,14 @@ impl<'a> Verifier<'a> {
                 }
                 continue;
             }
-            open.seen.insert(name.clone());
-            let entry = open.seal.files2.get(&name);
+            let (entry, old) = open.seal.take(&name);
             if kind.is_symlink() {
-                self.symlink(entry, &path, omit)?;
+                self.symlink(entry.as_ref(), &path, omit)?;
             } else if kind.is_file() {
                 if omit && !may_be_omitted(&name) {
                     self.find(&path, What::FileOmitted, "", "");
                 }
-                let old = open.seal.files.get(&name).map(|old| old.sha1.clone());
-                let entry = entry.cloned();
+                let old = old.map(|old| old.sha1);
                 let known = known.as_ref().filter(|_| !nested || omit);
                 let known = known.and_then(|(known, folder)| known.hashes(&Stamp::find(folder, &file_name)?));
                 self.later(Job::File(FileJob { path, entry, old, known, nested, omit, settled }));

@@ -67,6 +67,11 @@ impl Seal {
         }
         Ok(seal)
     }
+
+    /// What the lists say of `name`, which is then no longer in them: what stays to the end was not met.
+    pub(super) fn take(&mut self, name: &str) -> (Option<Entry>, Option<OldEntry>) {
+        (self.files2.remove(name), self.files.remove(name))
+    }
 }
 
 fn data(entry: &Dictionary, key: &str) -> Option<Vec<u8>> {

@@ -61,7 +61,7 @@ pub static ACTIVITY_SECOND: Setting = Setting::new("XPC_RUNTIME_ACTIVITY_SECOND"
 pub static RETRY: Setting = Setting::new("XPC_RUNTIME_RETRY", 10);
 
 /// What holds in services as in their app.
-pub(crate) const OF_SERVICES: [&Setting; 3] = [&IDLE_THREAD, &STALL_TIMEOUT, &ACTIVITY_SECOND];
+pub(crate) static OF_SERVICES: [&Setting; 3] = [&IDLE_THREAD, &STALL_TIMEOUT, &ACTIVITY_SECOND];
 
 #[cfg(test)]
 mod tests {
