@@ -8,6 +8,7 @@ mod inbox;
 mod outbox;
 mod queue;
 mod reader;
+mod sending;
 mod stall;
 mod suspension;
 #[cfg(test)]
@@ -24,10 +25,11 @@ use xpc_object::{Dictionary, Endpoint};
 
 pub(crate) use self::attendant::AbortOnPanic;
 pub(crate) use self::core::Core;
-use self::core::{Patience, Place};
+use self::core::Place;
 use self::end::Outcome;
 pub use self::outbox::Budget;
 pub use self::queue::Queue;
+use self::sending::Patience;
 pub use self::suspension::Suspension;
 use crate::frame::{self, Kind};
 use crate::slot::{ReplyFuture, Slot};
