@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::env::{Outcome, command, host, run, target};
+use crate::env::{Outcome, ask, command, host, run, target};
 use crate::sanitizer::Sanitizer;
 use crate::stages::nightly;
 
@@ -67,6 +67,7 @@ impl Build {
         run(&mut self.cargo("build", &["--package", "libxpc-shim"]))?;
         run(&mut self.cargo("test", &["--package", "libxpc-shim", "--tests"]))?;
         run(self.cargo("test", &["--package", "xpc-runtime", "--package", "xpc-runtime-tests", "--lib"]).args(TESTS))?;
+        self.examples()?;
         let conformance = self.app("conformance", "Conformance")?;
         run(&mut Command::new(&conformance))?;
         // Before macOS 26, requirements of peers are no objects.
@@ -74,6 +75,17 @@ impl Build {
         // What it says here is the shim's, but that it can ask everything is its own. Services die in it by intent.
         let facts = self.app("macos-facts", "Facts")?;
         run(Command::new(facts).env("XPC_RUNTIME_THROTTLE", "0"))
+    }
+
+    /// The examples say what they say without it.
+    fn examples(&self) -> Outcome {
+        run(&mut self.cargo("test", &["--package", "notebook"]))?;
+        let evaluator = self.app("evaluator", "evaluator")?;
+        let said = ask(evaluator, &["(1 + 2) * 3", "1 / 0", "6 * 7"]);
+        match said.as_deref() {
+            Some("(1 + 2) * 3 = 9\n1 / 0: division by zero\n6 * 7 = 42") => Ok(()),
+            other => Err(format!("the evaluator said {other:?}")),
+        }
     }
 
     /// An app with the shim in it; the program to start, which has the package's name.
