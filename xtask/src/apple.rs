@@ -113,7 +113,8 @@ impl Build {
     fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.env("CARGO_TARGET_DIR", &self.folder).env("CARGO_ENCODED_RUSTFLAGS", self.flags.join("\x1f"));
         if self.sanitizer.is_some() {
-            command.env("RUSTUP_TOOLCHAIN", "nightly");
+            // The cargo that runs this names itself there, and the tool would take it.
+            command.env("RUSTUP_TOOLCHAIN", "nightly").env_remove("CARGO");
         }
         // AddressSanitizer sees every allocation of the standard library's as it is. A data race it would report where
         // the library's own code synchronises, if it did not know that code.
