@@ -100,10 +100,7 @@ pub(super) fn is_of_development(cms: &[u8]) -> bool {
 }
 
 /// Whether this is true of a certificate that made a CMS signature; it is given all that the signature brings along.
-fn any_signer(
-    cms: &[u8],
-    is: impl Fn(&CapturedX509Certificate, &[CapturedX509Certificate]) -> bool,
-) -> bool {
+fn any_signer(cms: &[u8], is: impl Fn(&CapturedX509Certificate, &[CapturedX509Certificate]) -> bool) -> bool {
     let Ok(data) = SignedData::parse_ber(cms) else { return false };
     let certificates: Vec<_> = data.certificates().cloned().collect();
     data.signers().any(|info| {
