@@ -269,7 +269,7 @@ mod app {
         echo(&bystander);
     }
 
-    const CUT_OFF: &str = "the peer took nothing of what waited for it, and was cut off";
+    const CUT_OFF: &str = "the peer took too little of what waited for it, and was cut off";
 
     /// For what is not about descriptors.
     const ENOUGH: u64 = 1000;
