@@ -10,6 +10,7 @@ pub mod anatomy;
 pub mod beneath;
 pub mod build;
 pub mod bundle;
+mod child;
 pub mod cli;
 pub mod config;
 pub mod exit;
