@@ -19,6 +19,7 @@ pub mod inspect;
 pub mod macho;
 pub mod plan;
 mod property_list;
+pub mod provisioning;
 pub mod scaffold;
 pub mod sign;
 pub mod toolchain;
