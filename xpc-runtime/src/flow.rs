@@ -15,8 +15,8 @@ use crate::{Error, backend};
 
 impl<R: Role> Inactive<R> {
     /// Sets how much may wait in the connection. Past it, senders are refused; and the client of an accepted connection
-    /// that takes nothing at all for `XPC_RUNTIME_STALL_TIMEOUT` is cut off. On Apple platforms it does nothing: libxpc
-    /// sets no limit.
+    /// that takes less than 64 KiB in `XPC_RUNTIME_STALL_TIMEOUT` (a minute) is cut off. On Apple platforms it does
+    /// nothing: libxpc sets no limit.
     pub fn budget(mut self, budget: Budget) -> Self {
         self.connection.set_budget(budget);
         self
