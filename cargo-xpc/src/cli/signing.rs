@@ -224,6 +224,13 @@ pub(super) fn execute(plan: &SignPlan, bundle: &Utf8Path, ui: &Ui) -> Result<Sig
         );
         return Err(Failure::new(Exit::Usage, message));
     }
+    if !errors.is_empty() && report.errors().all(|finding| finding.what == verify::What::TimestampUnsound) {
+        let message = format!(
+            "the time stamps do not hold: ask another server (Apple's own is http://timestamp.apple.com/ts01); nothing is published:{}",
+            errors.concat()
+        );
+        return Err(Failure::new(Exit::Unavailable, message));
+    }
     if !errors.is_empty() {
         let message = format!("what was signed does not verify, and is not published:{}", errors.concat());
         return Err(Failure::new(Exit::Software, message));
