@@ -1,12 +1,12 @@
 //! `cargo xpc test`.
 
 use std::ffi::OsString;
-use std::process::Command;
 
 use super::Outcome;
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs};
 use super::run::{become_another, bundle_for_this_machine};
 use super::ui::Ui;
+use crate::child;
 
 /// Run `cargo test` with the services of an app reachable
 #[derive(Debug, clap::Args)]
@@ -63,7 +63,7 @@ pub fn run(args: &TestArgs, ui: &Ui) -> Outcome {
     }
     let select = SelectArgs::app(args.app.clone());
     let (_, bundle) = bundle_for_this_machine(&select, &args.build, &args.manifest, ui)?;
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = child::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.arg("test").args(cargo_args(args)).args(args.build.words(ui)).args(args.manifest.words());
     if let Some(filter) = &args.filter {
         command.arg(filter);
