@@ -62,9 +62,13 @@ pub fn run(args: &TestArgs, ui: &Ui) -> Outcome {
         );
     }
     let select = SelectArgs::app(args.app.clone());
-    let (_, bundle) = bundle_for_this_machine(&select, &args.build, &args.manifest, ui)?;
+    let (plan, bundle) = bundle_for_this_machine(&select, &args.build, &args.manifest, ui)?;
     let mut command = child::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.arg("test").args(cargo_args(args)).args(args.build.words(ui)).args(args.manifest.words());
+    // Where cargo's configuration builds for another machine by default, the tests have to be told of this one as well.
+    if let Some(build) = plan.main.builds.iter().find(|build| build.names_target()) {
+        command.arg("--target").arg(&build.target);
+    }
     if let Some(filter) = &args.filter {
         command.arg(filter);
     }
