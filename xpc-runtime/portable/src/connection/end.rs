@@ -10,7 +10,7 @@ use super::core::{Core, LISTENER_GONE, Origin, Phase, State, Writer};
 use super::reader::Reader;
 use super::suspension::Held;
 use crate::reactor::{Source, reactor};
-use crate::{Error, lock};
+use crate::{Error, fork, lock};
 
 /// Why a link is over.
 pub(crate) enum Outcome {
@@ -30,6 +30,9 @@ pub(crate) enum Outcome {
 
 impl Core {
     pub(super) fn end(self: &Arc<Self>, outcome: Outcome) {
+        if fork::is_copy() {
+            return;
+        }
         self.end_locked(lock(&self.state), outcome);
     }
 
@@ -119,6 +122,9 @@ impl Core {
     }
 
     pub(super) fn last_handle_dropped(self: &Arc<Self>) {
+        if fork::is_copy() {
+            return;
+        }
         let mut state = lock(&self.state);
         if matches!(state.phase, Phase::Invalid(_)) {
             return;
