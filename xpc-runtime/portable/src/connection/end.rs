@@ -76,6 +76,10 @@ impl Core {
         if let Error::Invalid(reason) | Error::PeerRejected(reason) = &error {
             state.phase = Phase::Invalid(reason.clone());
         }
+        if cancelled && !closing {
+            // Whoever cancels is told when it is done, also where that was the last use of the connection.
+            state.keep = state.keep.take().or_else(|| state.handle.upgrade());
+        }
         // What was received before the end is still delivered, except after this side's own cancel or drop.
         let discards = closing || cancelled;
         let discarded = if discards { state.inbox.take() } else { Vec::new() };
