@@ -133,5 +133,5 @@ pub use xpc_object::{
     Type, Uuid, ValueError, array, dictionary,
 };
 #[cfg(feature = "serde")]
-pub use xpc_object::{DecodeError, Misfit, from_dictionary, to_dictionary};
+pub use xpc_object::{DecodeError, DecodeErrorKind, Misfit, from_dictionary, to_dictionary};
 pub use xpc_runtime_macros::service_name;
