@@ -18,7 +18,7 @@ use crate::{DecodeError, Dictionary, EncodeError, Flavour, decode_message, encod
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
-/// use xpc_object::{from_dictionary, to_dictionary};
+/// # use xpc_object::{from_dictionary, to_dictionary};
 ///
 /// #[derive(Debug, PartialEq, Serialize, Deserialize)]
 /// struct Job {
