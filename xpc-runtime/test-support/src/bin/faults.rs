@@ -63,21 +63,16 @@ mod app {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
     use std::os::unix::process::CommandExt;
-    use std::pin::pin;
     use std::process::Command;
-    use std::sync::Arc;
     use std::sync::mpsc::{Receiver, channel};
-    use std::task::{Context, Poll, Wake, Waker};
     use std::thread;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use rustix::io::FdFlags;
     use rustix::process::{Pid, Signal, kill_process};
-    use xpc_runtime::{Connection, Dictionary, Error, Message, ReplyFuture, testing};
-    use xpc_runtime_tests::{OTHER_SERVICE_NAME, SERVICE_NAME};
-
-    /// Nothing here takes a second; whoever waits this long waits for ever.
-    const FOR_EVER: Duration = Duration::from_secs(60);
+    use xpc_runtime::{Connection, Error, testing};
+    use xpc_runtime_tests::process::{children, descriptors};
+    use xpc_runtime_tests::{FOR_EVER, OTHER_SERVICE_NAME, SERVICE_NAME, block_on, op};
 
     pub fn run(scenario: &str) {
         match scenario {
@@ -103,10 +98,6 @@ mod app {
         (connection, interruptions)
     }
 
-    fn op(name: &str) -> Dictionary {
-        Dictionary::new().with("op", name)
-    }
-
     fn pid(connection: &Connection) -> u32 {
         let reply = connection.send_with_reply_timeout(&op("pid"), FOR_EVER).expect("a reply");
         reply.uint64("pid").unwrap().try_into().unwrap()
@@ -114,25 +105,6 @@ mod app {
 
     fn kill(pid: u32) {
         kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
-    }
-
-    fn wait(pending: ReplyFuture) -> Result<Message, Error> {
-        struct Unpark(thread::Thread);
-        impl Wake for Unpark {
-            fn wake(self: Arc<Self>) {
-                self.0.unpark();
-            }
-        }
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let mut pending = pin!(pending);
-        let deadline = Instant::now() + FOR_EVER;
-        loop {
-            if let Poll::Ready(outcome) = pending.as_mut().poll(&mut Context::from_waker(&waker)) {
-                return outcome;
-            }
-            assert!(Instant::now() < deadline, "a request without an outcome");
-            thread::park_timeout(FOR_EVER);
-        }
     }
 
     /// Where services call, beside XPC.
@@ -154,17 +126,6 @@ mod app {
             stream.read_exact(&mut pid).unwrap();
             (stream, u32::from_le_bytes(pid))
         }
-    }
-
-    fn descriptors() -> Vec<String> {
-        let open = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-        open.map(|target| target.display().to_string()).filter(|target| !target.starts_with("/proc/")).collect()
-    }
-
-    fn children() -> Vec<String> {
-        let tasks = fs::read_dir("/proc/self/task").unwrap();
-        let lists = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default());
-        lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
     }
 
     /// Whatever a service's end leaves for other threads to do is done, and nothing of it is left.
@@ -196,13 +157,13 @@ mod app {
                     let (_stream, service) = calls.next();
                     let pending = connection.send_with_reply(&request);
                     kill(service);
-                    wait(pending)
+                    block_on(pending)
                 }
                 1 => {
                     let pending = connection.send_with_reply(&hold);
                     let (_stream, service) = calls.next();
                     kill(service);
-                    wait(pending)
+                    block_on(pending)
                 }
                 _ => {
                     let outcome = connection.send_with_reply_timeout(&request, FOR_EVER);
