@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs};
 use super::identity::SignerArgs;
-use super::ui::Ui;
+use super::ui::{Ui, short};
 use super::{Failure, Outcome, signing};
 use crate::build;
 use crate::bundle::{assemble, publish, staging::Staging, tree};
@@ -243,7 +243,7 @@ fn bundle(
     faults::point("signed");
     let published = publish::publish(&unsigned.staging, replace)?;
     faults::point("published");
-    ui.status("Bundled", format_args!("{published} ({})", what(plan)));
+    ui.status("Bundled", format_args!("{} ({})", short(&published), what(plan)));
     let finished = Finished {
         bundle: &published,
         identifier: plan.main.identifier.as_str(),
@@ -261,7 +261,7 @@ pub(super) fn stage(destination: &Utf8Path, ui: &Ui) -> Result<Staging, Failure>
         tree::make_folder(parent)?;
     }
     Ok(Staging::begin(destination, || {
-        ui.status("Blocking", format_args!("waiting for another cargo xpc that works on {destination}"));
+        ui.status("Blocking", format_args!("waiting for another cargo xpc that works on {}", short(destination)));
     })?)
 }
 

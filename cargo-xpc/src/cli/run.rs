@@ -8,7 +8,7 @@ use camino::Utf8PathBuf;
 
 use super::bundle::{Asked, execute, plan_job};
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs};
-use super::ui::Ui;
+use super::ui::{Ui, short};
 use super::{Failure, Outcome};
 use crate::child;
 use crate::exit::Exit;
@@ -39,7 +39,7 @@ pub struct RunArgs {
 pub fn run(args: &RunArgs, ui: &Ui) -> Outcome {
     let (plan, bundle) = bundle_for_this_machine(&args.select, &args.build, &args.manifest, ui)?;
     let program = bundle.join("Contents/MacOS").join(&plan.main.program.bin);
-    ui.status("Running", &program);
+    ui.status("Running", short(&program));
     let mut command = child::command(&program);
     command.args(&args.args);
     become_another(command)

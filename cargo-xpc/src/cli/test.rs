@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::Outcome;
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs};
 use super::run::{become_another, bundle_for_this_machine};
-use super::ui::Ui;
+use super::ui::{Ui, short};
 use crate::child;
 
 /// Run `cargo test` with the services of an app reachable
@@ -80,7 +80,7 @@ pub fn run(args: &TestArgs, ui: &Ui) -> Outcome {
         command.arg("--").args(&args.args);
     }
     command.env("XPC_RUNTIME_BUNDLE", &bundle);
-    ui.status("Testing", format_args!("with the services of {bundle}"));
+    ui.status("Testing", format_args!("with the services of {}", short(&bundle)));
     become_another(command)
 }
 
