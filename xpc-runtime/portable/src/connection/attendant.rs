@@ -125,7 +125,9 @@ impl Core {
         let turn = Transaction::of_service();
         let mut drained = false;
         let mut is_busy = self.is_busy();
-        for _ in 0..TURNS {
+        let mut turns = 0;
+        while turns < TURNS {
+            turns += 1;
             let mut state = lock(&self.state);
             if state.suspended > 0 {
                 break;
@@ -167,12 +169,18 @@ impl Core {
             if drained && stay.is_none() {
                 break;
             }
-            let flags = if stay.is_some() { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
-            let batch = lock(&self.reader).read(&link.socket, flags);
+            let soon = stay.as_ref().and_then(|_| self.read_soon(&link, None));
+            let batch = soon.unwrap_or_else(|| {
+                let flags = if stay.is_some() { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+                lock(&self.reader).read(&link.socket, flags)
+            });
             drained = batch.drained;
             if stay.is_some() && batch.frames.is_empty() {
                 // One more look at what the socket does not announce.
                 is_busy = false;
+            } else if stay.is_some() {
+                // The others have had somebody who waits for them.
+                turns = 0;
             }
             drop(stay);
             if !batch.frames.is_empty() {
@@ -195,12 +203,16 @@ impl Core {
                 break;
             }
             drop(state);
-            // Where there is a deadline, what comes too late is left for the reactor.
-            if !wait_readable(&link.socket, deadline) || (deadline.is_some() && !self.hold_up(deadline)) {
-                break;
-            }
-            let flags = if deadline.is_some() { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
-            let batch = lock(&self.reader).read(&link.socket, flags);
+            let batch = match self.read_soon(&link, deadline) {
+                Some(batch) => batch,
+                // Where there is a deadline, what comes too late is left for the reactor.
+                None if !wait_readable(&link.socket, deadline) => break,
+                None if deadline.is_some() && !self.hold_up(deadline) => break,
+                None => {
+                    let flags = if deadline.is_some() { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
+                    lock(&self.reader).read(&link.socket, flags)
+                }
+            };
             if deadline.is_none() && !batch.frames.is_empty() {
                 self.hold_up(None);
             }

@@ -17,7 +17,7 @@ use crate::reactor::{Staying, reactor};
 use crate::{lock, timer, transaction};
 
 /// How long after a turn another one is expected.
-const MOMENT: Duration = Duration::from_millis(1);
+pub(super) const MOMENT: Duration = Duration::from_millis(1);
 /// How long a thread waits for one connection. An accepted socket's reads end by then.
 const STAY: Duration = Duration::from_millis(5);
 

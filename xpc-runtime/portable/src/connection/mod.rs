@@ -9,6 +9,7 @@ mod outbox;
 mod queue;
 mod reader;
 mod sending;
+mod spin;
 mod stall;
 mod suspension;
 #[cfg(test)]
