@@ -71,7 +71,7 @@
 //! | `XPC_RUNTIME_EXIT_TIMEOUT` | 20 | how long a service that was told to end may take |
 //! | `XPC_RUNTIME_THROTTLE` | 10 | the longest delay between starts, and what life is too short; 0: no throttling |
 //! | `XPC_RUNTIME_THROTTLE_FIRST` | 0.25 | the first delay |
-//! | `XPC_RUNTIME_STALL_TIMEOUT` | 60 | how long a client may take nothing of what waits for it, with the budget used up; 0: for ever |
+//! | `XPC_RUNTIME_STALL_TIMEOUT` | 60 | in what time a client has to take 64 KiB of what waits for it, with the budget used up; 0: for ever |
 //! | `XPC_RUNTIME_IDLE_THREAD` | 10 | how long a thread that is not needed waits for work |
 //! | `XPC_RUNTIME_ACTIVITY_SECOND` | 1 | how long a second of an [`Activity`]'s [`Criteria`] is, in services too |
 //! | `XPC_RUNTIME_RETRY` | 0.01 | how soon something is tried again that the kernel has no room for |
@@ -134,5 +134,5 @@ pub use xpc_object::{
     Type, Uuid, ValueError, array, dictionary,
 };
 #[cfg(feature = "serde")]
-pub use xpc_object::{DecodeError, Misfit, from_dictionary, to_dictionary};
+pub use xpc_object::{DecodeError, DecodeErrorKind, Misfit, from_dictionary, to_dictionary};
 pub use xpc_runtime_macros::service_name;

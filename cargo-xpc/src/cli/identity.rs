@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::ui::Ui;
 use super::{Failure, Outcome};
+use crate::child;
 use crate::exit::Exit;
 use crate::sign::identity::{CertificateSummary, Password, Passwords, Store, StoredIdentity};
 use crate::sign::{self, Identity};
@@ -93,6 +94,17 @@ impl KeyArgs {
             _ => None,
         };
         Ok(Identity::load(id, self.key.as_deref(), &Passwords { given, prompt: &ask })?)
+    }
+}
+
+/// Sees to it that no program which is started from now on inherits the variable that `--password-env` names, whichever
+/// subcommand has it.
+pub(super) fn withhold_password(matches: &clap::ArgMatches) {
+    if let Ok(Some(name)) = matches.try_get_one::<String>("password_env") {
+        child::withhold(name);
+    }
+    if let Some((_, matches)) = matches.subcommand() {
+        withhold_password(matches);
     }
 }
 

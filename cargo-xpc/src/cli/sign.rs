@@ -116,7 +116,7 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
     faults::point("staged");
     let plan = sign::prepare(&bundle, &request)?;
     signing::warn_of_removed(&plan, ui);
-    signing::tell_kept(&plan, ui);
+    signing::tell(&plan, ui);
     let signed = signing::execute(&plan, &bundle, ui)?;
     faults::point("signed");
     let published = publish::publish(&staging, publish::Replace::asked(args.non_atomic))?;

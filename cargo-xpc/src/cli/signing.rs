@@ -39,7 +39,7 @@ pub(super) fn sign_and_read_back(plan: &BundlePlan, bundle: &Utf8Path, ui: &Ui) 
     }
     let signatures = sign::prepare(bundle, &request)?;
     warn_of_removed(&signatures, ui);
-    tell_kept(&signatures, ui);
+    tell(&signatures, ui);
     execute(&signatures, bundle, ui)?;
     Ok(())
 }
@@ -164,13 +164,18 @@ pub(super) fn sign_embedded(
     }
     let plan = sign::prepare(bundle, &request)?;
     warn_of_removed(&plan, ui);
-    tell_kept(&plan, ui);
+    tell(&plan, ui);
     execute(&plan, bundle, ui)?;
     Ok(())
 }
 
-/// What keeps the signature that it has.
-pub(super) fn tell_kept(plan: &SignPlan, ui: &Ui) {
+/// What keeps the signature that it has, and what runs only where a profile says so.
+pub(super) fn tell(plan: &SignPlan, ui: &Ui) {
+    for signature in &plan.signatures {
+        if let Some(profile) = &signature.provisioning_profile {
+            ui.status("Granted", format_args!("{} by {profile}", signature.path));
+        }
+    }
     for kept in &plan.kept {
         ui.status("Kept", format_args!("{} as it is signed: {}", kept.path, kept.policy_because));
     }

@@ -1,12 +1,12 @@
 //! `cargo xpc test`.
 
 use std::ffi::OsString;
-use std::process::Command;
 
 use super::Outcome;
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs};
 use super::run::{become_another, bundle_for_this_machine};
 use super::ui::Ui;
+use crate::child;
 
 /// Run `cargo test` with the services of an app reachable
 #[derive(Debug, clap::Args)]
@@ -62,9 +62,13 @@ pub fn run(args: &TestArgs, ui: &Ui) -> Outcome {
         );
     }
     let select = SelectArgs::app(args.app.clone());
-    let (_, bundle) = bundle_for_this_machine(&select, &args.build, &args.manifest, ui)?;
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let (plan, bundle) = bundle_for_this_machine(&select, &args.build, &args.manifest, ui)?;
+    let mut command = child::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.arg("test").args(cargo_args(args)).args(args.build.words(ui)).args(args.manifest.words());
+    // Where cargo's configuration builds for another machine by default, the tests have to be told of this one as well.
+    if let Some(build) = plan.main.builds.iter().find(|build| build.names_target()) {
+        command.arg("--target").arg(&build.target);
+    }
     if let Some(filter) = &args.filter {
         command.arg(filter);
     }

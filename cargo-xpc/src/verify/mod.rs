@@ -11,6 +11,7 @@ mod code;
 mod file;
 mod hashes;
 mod key;
+mod profile;
 mod report;
 mod requirement;
 mod rules;
@@ -26,6 +27,7 @@ use crate::exit::{Coded, Exit};
 use crate::macho::Content;
 
 pub use self::hashes::{Hashes, Known};
+pub use self::profile::read_profile;
 pub use self::report::{
     Anchor, CertificateInfo, Finding, Report, Severity, Signer, Timestamp, Unchecked, Verdict, VerifiedCode, What,
 };

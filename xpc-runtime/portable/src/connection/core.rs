@@ -22,6 +22,7 @@ use super::end::Outcome;
 use super::inbox::{Inbox, Receipt};
 use super::outbox::Outbox;
 use super::reader::Reader;
+use super::stall::Watch;
 use super::suspension::Held;
 use super::{Connection, Event, Handler, Inactive, Queue, WeakConnection};
 use crate::credentials::{Credentials, receive_message};
@@ -92,8 +93,7 @@ pub(super) struct State {
     pub(super) turn: Turn,
     /// A barrier runs: nothing is sent until it returns.
     pub(super) barred: bool,
-    /// Somebody will look whether the peer takes what waits for it.
-    pub(super) stall_watched: bool,
+    pub(super) watch: Option<Watch>,
     /// Messages wait in the inbox, and what came after them.
     pub(super) messages_held: bool,
     /// How many times the connection was suspended and not yet resumed. Meanwhile nothing is sent, read or handled.
@@ -166,7 +166,7 @@ impl Core {
                 writer: Writer::Idle,
                 turn: Turn::None,
                 barred: false,
-                stall_watched: false,
+                watch: None,
                 messages_held: false,
                 suspended: 0,
                 held: Vec::new(),

@@ -24,7 +24,7 @@ pub(crate) enum Outcome {
     Starved,
     /// This side cancelled.
     Cancelled,
-    /// The peer takes nothing of what it asked for.
+    /// The peer takes too little of what it asked for.
     Stalled,
 }
 
@@ -68,7 +68,7 @@ impl Core {
             Outcome::Refused(reason) => invalid(reason),
             Outcome::Rejected(reason) => (Error::PeerRejected(reason.clone()), Event::Invalid(reason)),
             Outcome::Cancelled => invalid("the connection was cancelled".into()),
-            Outcome::Stalled => invalid("the peer took nothing of what waited for it, and was cut off".into()),
+            Outcome::Stalled => invalid("the peer took too little of what waited for it, and was cut off".into()),
         };
         if let Error::Invalid(reason) | Error::PeerRejected(reason) = &error {
             state.phase = Phase::Invalid(reason.clone());

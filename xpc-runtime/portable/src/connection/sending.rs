@@ -10,7 +10,7 @@ use rustix::net::{Shutdown, shutdown};
 use super::core::{Core, Phase, State, Writer};
 use super::outbox::{Barrier, Item};
 use crate::error::is_transient;
-use crate::frame::{self, Outgoing};
+use crate::frame::{self, Outgoing, Size};
 use crate::reactor::{Job, reactor};
 use crate::slot::{self, Slot};
 use crate::{Error, lock, settings, socket, timer};
@@ -129,13 +129,14 @@ impl Core {
                 Some(Item::Frame(frame)) => frame,
                 Some(Item::Barrier(barrier)) => {
                     state.barred = true;
+                    state.holds_itself_up();
                     self.submit_barrier(barrier);
                     break;
                 }
             };
             let Some(link) = state.link.clone() else { break };
             state.writer = Writer::Busy;
-            let start = state.outbox.sent;
+            let (start, descriptors) = (state.outbox.sent, frame.descriptors.len());
             drop(state);
             let result = socket::send_frame(&link.socket, &frame.bytes[start..], &mut frame.descriptors);
             state = lock(&self.state);
@@ -143,8 +144,8 @@ impl Core {
                 // The frame's link ended meanwhile; what is in the outbox now is for the next one.
                 continue;
             }
-            if result.is_ok() {
-                state.outbox.progress += 1;
+            if let Ok(sent) = result {
+                state.outbox.took(Size { bytes: sent, descriptors: descriptors - frame.descriptors.len() });
             }
             match result {
                 Ok(sent) if start + sent == frame.bytes.len() => state.outbox.left(&frame),
@@ -212,7 +213,7 @@ impl Core {
             core.running(barrier);
             let mut state = lock(&core.state);
             state.barred = false;
-            state.outbox.progress += 1;
+            state.may_go_on();
             let mut state = core.flush(state);
             // What was sent may have been what held the reading up.
             core.kick(&state);

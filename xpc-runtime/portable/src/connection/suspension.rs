@@ -19,7 +19,10 @@ pub struct Suspension(Connection);
 
 impl Suspension {
     pub(super) fn new(connection: Connection) -> Self {
-        lock(&connection.0.core.state).suspended += 1;
+        let mut state = lock(&connection.0.core.state);
+        state.suspended += 1;
+        state.holds_itself_up();
+        drop(state);
         Self(connection)
     }
 }
@@ -43,7 +46,7 @@ impl Core {
         if state.suspended > 0 {
             return;
         }
-        state.outbox.progress += 1;
+        state.may_go_on();
         if state.outbox.has_frame() {
             // Where that fails, the connection is over, and its handler has been told.
             let Ok(connected) = self.connect(state) else { return };
