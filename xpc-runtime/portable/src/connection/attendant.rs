@@ -67,7 +67,7 @@ impl Core {
         if !state.attended {
             // Not so where it is suspended or held up, and only the end of the stream made it readable.
             if readable && state.may_read() {
-                state.attended = true;
+                state.take_role();
                 drop(state);
                 self.serve();
             } else {
@@ -89,7 +89,7 @@ impl Core {
         if state.suspended > 0 {
             return self.give_up_turn(&mut state);
         }
-        state.attended = true;
+        state.take_role();
         drop(state);
         self.serve();
     }
@@ -105,7 +105,7 @@ impl Core {
         if state.attended || !state.is_wanted() {
             return self.give_up_turn(&mut state);
         }
-        state.attended = true;
+        state.take_role();
         drop(state);
         self.serve();
     }
@@ -217,6 +217,26 @@ impl Core {
             if deadline.is_none() && !batch.frames.is_empty() {
                 self.hold_up(None);
             }
+            self.sort(&link, batch);
+        }
+        self.rest();
+        drop(turn);
+    }
+
+    /// A future's first poll, if it has got the role for it: looks for its reply, which may come soon. Where it does not,
+    /// the reactor watches for it.
+    pub(super) fn look_for_reply(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        if !state.lent {
+            return;
+        }
+        state.take_role();
+        let link = state.link.clone();
+        drop(state);
+        let turn = Transaction::of_service();
+        if let Some(link) = link
+            && let Some(batch) = self.spin(&link)
+        {
             self.sort(&link, batch);
         }
         self.rest();

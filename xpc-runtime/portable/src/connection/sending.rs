@@ -37,12 +37,17 @@ impl Core {
         self: &Arc<Self>,
         mut frame: Outgoing,
         slot: Arc<Slot>,
-        may_lead: bool,
+        awaited: Awaited,
         patience: Patience,
     ) -> Result<(u64, bool), Error> {
         let mut state = self.lock_for_sending(patience)?;
-        let leads = may_lead && !state.attended && state.suspended == 0 && state.nothing_came_in();
-        state.attended |= leads;
+        let may_lead = !state.attended && state.suspended == 0 && state.nothing_came_in();
+        let leads = may_lead && matches!(awaited, Awaited::ByCaller);
+        match awaited {
+            Awaited::ByCaller if leads => state.take_role(),
+            Awaited::ByFuture => self.lend(&mut state),
+            Awaited::ByCaller | Awaited::ByHandler => {}
+        }
         // Before anything is sent: the reply is for this thread to read, or else for the reactor.
         self.arm(&mut state);
         state.last_number += 1;
@@ -223,6 +228,17 @@ impl Core {
             }
         })));
     }
+}
+
+/// Who waits for a reply.
+#[derive(Clone, Copy)]
+pub(super) enum Awaited {
+    /// The sending thread, which reads the socket itself where nobody else does.
+    ByCaller,
+    /// Whoever polls the future.
+    ByFuture,
+    /// Nobody: it is called.
+    ByHandler,
 }
 
 /// What a sender does when the outbox is full.

@@ -48,6 +48,12 @@ impl Default for Account {
 }
 
 impl Account {
+    /// Which allows a spin soon.
+    #[cfg(test)]
+    pub fn open() -> Self {
+        Self { last_wait: Some(Instant::now()), ..Self::default() }
+    }
+
     /// Whether a wait that begins now may begin with a spin. The first one after a while may not: the other side sleeps.
     fn allows(&mut self, now: Instant) -> bool {
         let is_busy = self.last_wait.replace(now).is_some_and(|last| now.duration_since(last) < MOMENT);
@@ -76,20 +82,29 @@ impl Account {
 }
 
 impl Core {
-    /// Spins, if that is likely to pay, and would end before the deadline: what was read, if anything was. Needs the role.
+    /// Spins, if that is likely to pay: what was read, if anything was. Needs the role.
     pub(super) fn read_soon(&self, link: &Link, deadline: Option<Instant>) -> Option<Batch> {
-        let most = settings::SPIN.unless_zero()?;
+        self.may_spin(deadline).then(|| self.spin(link)).flatten()
+    }
+
+    /// Whether a wait that begins now, for something that matters until the deadline, should begin with a spin. Nobody
+    /// may have the role but the caller.
+    pub(super) fn may_spin(&self, deadline: Option<Instant>) -> bool {
+        let Some(most) = settings::SPIN.unless_zero() else { return false };
         // Where a user's test holds messages up, that decides when they are read.
         if self.faults.get().is_some() {
-            return None;
+            return false;
         }
-        let mut reader = lock(&self.reader);
-        let begun = Instant::now();
-        let ends_late = deadline.is_some_and(|deadline| deadline < begun + most);
-        if ends_late || !reader.spins.allows(begun) {
-            return None;
-        }
+        let now = Instant::now();
+        let ends_late = deadline.is_some_and(|deadline| deadline < now + most);
+        lock(&self.reader).spins.allows(now) && !ends_late
+    }
+
+    /// Spins: what was read, if anything was. Needs the role.
+    pub(super) fn spin(&self, link: &Link) -> Option<Batch> {
         let _place = Place::take()?;
+        let mut reader = lock(&self.reader);
+        let (most, begun) = (settings::SPIN.get(), Instant::now());
         loop {
             thread::yield_now();
             let batch = reader.read(&link.socket, RecvFlags::DONTWAIT);
