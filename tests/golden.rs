@@ -28,6 +28,28 @@ fn help() {
     assert!(seen >= 9, "{seen} subcommands in:\n{top}");
 }
 
+/// Notes below the options had line breaks of their own, and came in ragged lines on every terminal but the widest.
+#[test]
+fn help_fills_the_lines_of_a_narrow_terminal() {
+    let folder = Project::empty();
+    for command in std::fs::read_dir(checkout().join("tests/golden/help")).unwrap() {
+        let name = command.unwrap().file_name().into_string().unwrap();
+        let command = name.trim_end_matches(".txt");
+        let args: &[&str] = if command == "xpc" { &["--help"] } else { &[command, "--help"] };
+        let help = Xpc::new(folder.root(), args).env("COLUMNS", "80").ok().stdout;
+        let lines: Vec<&str> = help.lines().collect();
+        for pair in lines.windows(2) {
+            let [line, next] = pair else { unreachable!() };
+            assert!(line.chars().count() <= 80, "{command}: {line}");
+            let text = |line: &str| line.starts_with(|c: char| !c.is_whitespace());
+            if text(line) && text(next) {
+                let word = next.split(' ').next().unwrap_or_default();
+                assert!(line.chars().count() + 1 + word.chars().count() > 80, "{command}: `{word}` fits on `{line}`");
+            }
+        }
+    }
+}
+
 #[test]
 fn plists() {
     let project = Project::scaffold("demo");

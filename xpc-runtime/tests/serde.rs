@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use xpc_runtime::{
-    Connection, Date, DecodeErrorKind, Dictionary, Error, Listener, Uuid, dictionary, from_dictionary, to_dictionary,
+    Connection, Date, DecodeErrorKind, Dictionary, Error, Fd, Listener, Uuid, dictionary, from_dictionary,
+    to_dictionary,
 };
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -41,4 +42,18 @@ fn a_message_is_read_as_a_type_in_a_handler() {
 
     let other = connection.send_with_reply_blocking(&dictionary! { "id" => 1_u64 });
     assert_eq!(other.map(drop), Err(Error::Interrupted));
+}
+
+/// Read from its bytes, the descriptor would be left out.
+#[test]
+fn a_message_with_a_descriptor_is_no_type() {
+    let listener = Listener::anonymous().activate(|peer| {
+        peer.on_message(|_, message| message.reply_with(message.clone())).activate();
+    });
+    let connection = Connection::from_endpoint(&listener.endpoint()).activate();
+    let job = to_dictionary(&Job { id: [7; 16].into(), due: Date::from_nanoseconds(5), note: None }).unwrap();
+    let with_file = job.clone().with("file", Fd::from(std::fs::File::open("/dev/null").unwrap()));
+    assert!(connection.send_with_reply_blocking(&job).unwrap().decode::<Job>().is_ok());
+    let error = connection.send_with_reply_blocking(&with_file).unwrap().decode::<Job>().unwrap_err();
+    assert!(matches!(error, Error::Decode(_)), "{error:?}");
 }

@@ -19,9 +19,14 @@ use crate::workspace::{self, Outside};
 
 /// Build an app and its services, and put them into a signed bundle
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The bundle is published at <target-dir>/xpc/<target>/<profile>/<App>.app, whole or not at all."
-)]
+#[command(after_help = "\
+The bundle is published at <target-dir>/xpc/<target>/<profile>/<App>.app, whole or not at all.
+
+Examples:
+  cargo xpc bundle                          for this machine, or for cargo's `build.target`
+  cargo xpc bundle --universal --release    for both kinds of Macs
+  cargo xpc bundle --universal --sign development
+  cargo xpc bundle --universal --services-only --out services")]
 pub struct BundleArgs {
     #[command(flatten)]
     select: SelectArgs,

@@ -21,9 +21,14 @@ use crate::sign;
 /// Put services into an app that any tool made, and sign it again
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The services are built for the architectures that the app has, and take its versions. Everything else in the app stays
-as it is, but for what a new seal must change; so do its entitlements, flags and identifiers. The app is copied,
-changed, signed, read back, and replaced in one step: if anything fails it stays as it was.")]
+The services are built for the architectures that the app has, and take its versions. Everything else in the app stays \
+as it is, but for what a new seal must change; so do its entitlements, flags and identifiers. The app is copied, \
+changed, signed, read back, and replaced in one step: if anything fails it stays as it was.
+
+Examples:
+  cargo xpc embed Demo.app --release        all services that the app lists
+  cargo xpc embed Demo.app greeter          one of them
+  cargo xpc embed Demo.app made/greeter.xpc --sign DeveloperID.p12")]
 pub struct EmbedArgs {
     /// The app
     #[arg(value_name = "X.app")]

@@ -16,6 +16,12 @@ use crate::scaffold::{self, Kind, Origin, Request, ScaffoldPlan};
 /// Inside one: a service package and its interface, added to the members and to the app's services.
 /// Inside a package that is no workspace: nothing, until that package's Cargo.toml has a line `[workspace]`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xpc new demo --identifier org.example.demo    an app with a service
+  cargo xpc new counter                               in there: one more service
+  cargo xpc new helper --template standalone          one without an interface package
+  cargo xpc new helper --app viewer                   where there are several apps")]
 pub struct NewArgs {
     /// The new folder; its name becomes the package's
     #[arg(required_unless_present = "list_templates", value_parser = not_empty)]
@@ -29,10 +35,10 @@ pub struct NewArgs {
     /// The app that gets the service, where there are several; any other binary named here becomes an app
     #[arg(long)]
     app: Option<String>,
-    /// The template [default: default]
+    /// The template, one of those that --list-templates shows [default: default]
     #[arg(long, value_name = "NAME", help_heading = "Templates")]
     template: Option<String>,
-    /// A folder with templates of your own
+    /// A folder with templates of your own, made like the folder `templates` of cargo-xpc's repository
     #[arg(long, value_name = "DIR", help_heading = "Templates")]
     template_dir: Option<Utf8PathBuf>,
     /// Show the templates there are

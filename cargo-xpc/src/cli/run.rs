@@ -16,7 +16,13 @@ use crate::plan::{BundlePlan, SignRequest, Targets};
 
 /// Bundle an app for this machine and start it
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Standard output and the exit status are the app's own.")]
+#[command(after_help = "\
+Standard output and the exit status are the app's own. Services start when the app sends them something; what they write \
+appears on standard error, after their names.
+
+Examples:
+  cargo xpc run
+  cargo xpc run --release -- --an-option of-the-app")]
 pub struct RunArgs {
     #[command(flatten)]
     select: SelectArgs,

@@ -11,9 +11,13 @@ use crate::child;
 /// Run `cargo test` with the services of an app reachable
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The app is bundled for this machine, and the tests find its services by their names: XPC_RUNTIME_BUNDLE names the bundle to
-them. On macOS launchd lets only programs inside of a bundle reach its services, and test programs stand outside. Standard
-output and the exit status are `cargo test`'s own.")]
+The app is bundled for this machine, and the tests find its services by their names: XPC_RUNTIME_BUNDLE names the \
+bundle to them. On macOS launchd lets only programs inside of a bundle reach its services, and test programs stand \
+outside. Standard output and the exit status are `cargo test`'s own.
+
+Examples:
+  cargo xpc test
+  cargo xpc test greets -p demo -- --nocapture")]
 pub struct TestArgs {
     /// Run only tests whose name contains this
     #[arg(value_name = "FILTER")]

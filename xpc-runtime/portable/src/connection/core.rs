@@ -32,7 +32,7 @@ use crate::frame::{self, HELLO, Kind};
 use crate::reactor::{Job, Source, reactor, try_reactor};
 use crate::slot::Slot;
 use crate::testing::Faults;
-use crate::{Error, PeerRequirement, bootstrap, bundle, endpoint, lock, mach, socket};
+use crate::{Error, PeerRequirement, bootstrap, bundle, endpoint, fork, lock, mach, socket};
 
 pub(super) const LISTENER_GONE: &str = "the endpoint's listener is gone";
 
@@ -271,6 +271,11 @@ impl Core {
     }
 
     pub(super) fn activate(self: &Arc<Self>, connection: &Connection, handler: Handler) {
+        if fork::is_copy() {
+            // No thread is here that could call the handler.
+            lock(&self.state).phase = Phase::Invalid(fork::REASON.into());
+            return;
+        }
         *lock(&self.handler) = Some(handler);
         let rejected = if matches!(self.origin, Origin::Accepted) {
             self.check_peer(self.credentials()).err()
@@ -378,6 +383,9 @@ impl Core {
 
     /// Whether messages wait for the time being; replies do not, and sending goes on.
     pub(super) fn hold_messages(self: &Arc<Self>, hold: bool) {
+        if fork::is_copy() {
+            return;
+        }
         let mut state = lock(&self.state);
         state.messages_held = hold;
         self.kick(&state);
