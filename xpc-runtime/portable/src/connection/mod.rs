@@ -30,7 +30,7 @@ use self::core::Place;
 use self::end::Outcome;
 pub use self::outbox::Budget;
 pub use self::queue::Queue;
-use self::sending::{Awaited, Patience};
+use self::sending::{Awaiter, Patience};
 pub use self::suspension::Suspension;
 use crate::frame::{self, Kind};
 use crate::slot::{ReplyFuture, Slot};
@@ -231,7 +231,7 @@ impl Connection {
             let slot = Slot::new();
             self.0
                 .core
-                .push_request(frame, slot.clone(), Awaited::ByFuture, Patience::None)
+                .push_request(frame, slot.clone(), Awaiter::Future, Patience::None)
                 .map(|(number, _)| (slot, number))
         });
         let (slot, number) = sent.unwrap_or_else(|error| (Slot::failed(error), 0));
@@ -254,7 +254,7 @@ impl Connection {
             });
         });
         let sent = frame::message(Kind::Request, 0, message)
-            .and_then(|frame| self.0.core.push_request(frame, slot.clone(), Awaited::ByHandler, Patience::None));
+            .and_then(|frame| self.0.core.push_request(frame, slot.clone(), Awaiter::Handler, Patience::None));
         if let Err(error) = sent {
             slot.fill(Err(error));
         }
@@ -276,7 +276,7 @@ impl Connection {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let frame = frame::message(Kind::Request, 0, message)?;
         let slot = Slot::new();
-        let (number, leads) = core.push_request(frame, slot.clone(), Awaited::ByCaller, Patience::Until(deadline))?;
+        let (number, leads) = core.push_request(frame, slot.clone(), Awaiter::Caller, Patience::Until(deadline))?;
         if leads {
             core.lead(&slot, deadline);
         }

@@ -40,16 +40,16 @@ impl Core {
         self: &Arc<Self>,
         mut frame: Outgoing,
         slot: Arc<Slot>,
-        awaited: Awaited,
+        awaiter: Awaiter,
         patience: Patience,
     ) -> Result<(u64, bool), Error> {
         let mut state = self.lock_for_sending(patience)?;
         let may_lead = !state.attended && state.suspended == 0 && state.nothing_came_in();
-        let leads = may_lead && matches!(awaited, Awaited::ByCaller);
-        match awaited {
-            Awaited::ByCaller if leads => state.take_role(),
-            Awaited::ByFuture => self.lend(&mut state),
-            Awaited::ByCaller | Awaited::ByHandler => {}
+        let leads = may_lead && matches!(awaiter, Awaiter::Caller);
+        match awaiter {
+            Awaiter::Caller if leads => state.take_role(),
+            Awaiter::Future => self.lend(&mut state),
+            Awaiter::Caller | Awaiter::Handler => {}
         }
         // Before anything is sent: the reply is for this thread to read, or else for the reactor.
         self.arm(&mut state);
@@ -245,13 +245,13 @@ impl Core {
 
 /// Who waits for a reply.
 #[derive(Clone, Copy)]
-pub(super) enum Awaited {
+pub(super) enum Awaiter {
     /// The sending thread, which reads the socket itself where nobody else does.
-    ByCaller,
+    Caller,
     /// Whoever polls the future.
-    ByFuture,
+    Future,
     /// Nobody: it is called.
-    ByHandler,
+    Handler,
 }
 
 /// What a sender does when the outbox is full.
