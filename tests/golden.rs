@@ -1,5 +1,7 @@
 //! What people see, word for word. `SNAPSHOTS=overwrite` writes the files anew.
 
+use std::collections::BTreeSet;
+
 use integration_tests::{Plain, Project, Xpc, checkout};
 use snapbox::{Assert, Data, data::DataFormat};
 
@@ -78,4 +80,27 @@ fn list() {
     let project = Plain::default().services(&["greeter", "counter"]).make();
     project.edit("app/Cargo.toml", "[\"greeter\", \"counter\"]", "[\"greeter\"]");
     same("list.txt", &project.xpc(&["list"]).ok().stdout);
+}
+
+/// Whoever reads answers by program finds each kind described.
+#[test]
+fn every_kind_of_answer_is_in_the_documentation() {
+    let described = std::fs::read_to_string(checkout().join("docs/json.md")).unwrap();
+    let described: BTreeSet<&str> = described
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .filter(|it| *it != "reason")
+        .collect();
+    let mut made = BTreeSet::new();
+    for file in std::fs::read_dir(checkout().join("cargo-xpc/src/cli")).unwrap() {
+        let path = file.unwrap().path();
+        if !path.is_file() {
+            continue;
+        }
+        let text = std::fs::read_to_string(path).unwrap();
+        for call in ["json(\"", "ui.plan(\"", "print(ui, \""] {
+            made.extend(text.split(call).skip(1).filter_map(|rest| Some(rest.split('"').next()?.to_owned())));
+        }
+    }
+    assert_eq!(described, made.iter().map(String::as_str).collect());
 }

@@ -3,11 +3,11 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use super::bundle::{Asked, build_area, compile, prepare, stage};
+use super::bundle::{Asked, Parts, build_area, compile, prepare, stage};
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs, current_folder};
 use super::identity::SignerArgs;
 use super::signing::AppSigning;
-use super::ui::Ui;
+use super::ui::{Ui, short};
 use super::{Failure, Outcome, signing};
 use crate::build::BuiltArtifacts;
 use crate::bundle::staging::StagingError;
@@ -208,7 +208,7 @@ fn plan(args: &EmbedArgs, names: &[String], host: &HostApp, ui: &Ui) -> Result<P
         targets,
         sign: SignRequest::Default,
         out: None,
-        services_only: false,
+        parts: Parts::App,
     };
     let prepared = prepare(&asked, ui)?;
     let embed::Embedded { services, warnings } = embed::plan_embedded(prepared.given(), names, host)?;
@@ -262,7 +262,7 @@ fn finish(args: &EmbedArgs, app: &Utf8Path, host: &HostApp, work: &Work<'_>, ui:
         (None, true) => "not signed, as asked for by --no-sign".to_owned(),
         (None, false) => "not signed: its program is not Mach-O".to_owned(),
     };
-    ui.status("Published", format_args!("{published} ({how})"));
+    ui.status("Published", format_args!("{} ({how})", short(&published)));
     ui.json("embed-finished", &Finished { bundle: &published, embedded, signed });
     Ok(Exit::Ok.into())
 }

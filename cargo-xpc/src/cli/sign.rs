@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::identity::SignerArgs;
-use super::ui::Ui;
+use super::ui::{Ui, short};
 use super::{Failure, Outcome, signing};
 use crate::bundle::staging::Staging;
 use crate::bundle::{publish, tree};
@@ -137,7 +137,7 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
         1 => "1 signature".to_owned(),
         count => format!("{count} signatures"),
     };
-    ui.status("Signed", format_args!("{published} ({}, {count})", plan.identity));
+    ui.status("Signed", format_args!("{} ({}, {count})", short(&published), plan.identity));
     let finished = Finished {
         bundle: &published,
         identity: &plan.identity,
