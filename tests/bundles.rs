@@ -199,7 +199,7 @@ fn verify_finds_a_change_and_says_so() {
     assert!(finished.stdout.contains("Contents/Resources/data/one.txt: was changed after signing"), "{finished:?}");
     let answer: Value = serde_json::from_str(&verify(&["--message-format", "json"]).stdout).unwrap();
     assert_eq!((&answer["reason"], &answer["verdict"]), (&json!("verified"), &json!("invalid")));
-    project.xpc(&["verify", "nothing.app"]).fails(2, &["`nothing.app` is not a bundle"]);
+    project.xpc(&["verify", "nothing.app"]).fails(2, &["there is no `nothing.app`"]);
     // What was made for another system has no seal at all.
     if cfg!(not(target_os = "macos")) {
         project.xpc(&["bundle"]).ok();

@@ -285,7 +285,7 @@ impl Connection {
     }
 
     /// Ends the connection for good, for all clones. What has not left yet is discarded, pending replies fail with
-    /// [`Error::Invalid`], and the last event is *invalid*. A service that cancels a client's connection interrupts the
+    /// [`Error::Invalid`], and the last event is *invalid*, also where all clones are dropped before it. A service that cancels a client's connection interrupts the
     /// client, which may send again; a client that cancels makes the service's side invalid. Cancelling again does
     /// nothing.
     #[doc(alias = "xpc_connection_cancel")]

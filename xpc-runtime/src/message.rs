@@ -40,7 +40,8 @@ impl Message {
 #[cfg(feature = "serde")]
 impl Message {
     /// Reads the message as a type of your own that implements serde's `Deserialize`, as
-    /// [`from_dictionary`](crate::from_dictionary) does. With the feature `serde`.
+    /// [`from_dictionary`](crate::from_dictionary) does; on Linux straight from its bytes, with no dictionary between. With
+    /// the feature `serde`.
     ///
     /// ```
     /// use serde::{Deserialize, Serialize};
@@ -79,7 +80,10 @@ impl Message {
     /// [`Error::Decode`] where the message does not fit the type, or holds what has no bytes: a descriptor, shared memory
     /// or an endpoint.
     pub fn decode<T: serde_core::de::DeserializeOwned>(&self) -> Result<T, Error> {
-        Ok(xpc_object::from_dictionary(self)?)
+        match self.0.bytes() {
+            Some(bytes) => Ok(xpc_object::from_message(bytes)?),
+            None => Ok(xpc_object::from_dictionary(self)?),
+        }
     }
 }
 

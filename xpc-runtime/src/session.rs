@@ -166,7 +166,8 @@ impl Session {
         neutral(self.0.send_with_reply_blocking(message, Some(timeout))).map(Message::new)
     }
 
-    /// Ends the session, for all clones: what has not left is discarded, pending replies fail with [`Error::Invalid`].
+    /// Ends the session, for all clones: what has not left is discarded, pending replies fail with [`Error::Invalid`], and
+    /// the last event comes, also where all clones are dropped before it.
     /// Cancelling again does nothing.
     #[doc(alias = "xpc_session_cancel")]
     pub fn cancel(&self) {

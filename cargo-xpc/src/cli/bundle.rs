@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs};
 use super::identity::SignerArgs;
-use super::ui::Ui;
+use super::ui::{Ui, short};
 use super::{Failure, Outcome, signing};
 use crate::build;
 use crate::bundle::{assemble, publish, staging::Staging, tree};
@@ -19,9 +19,14 @@ use crate::workspace::{self, Outside};
 
 /// Build an app and its services, and put them into a signed bundle
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The bundle is published at <target-dir>/xpc/<target>/<profile>/<App>.app, whole or not at all."
-)]
+#[command(after_help = "\
+The bundle is published at <target-dir>/xpc/<target>/<profile>/<App>.app, whole or not at all.
+
+Examples:
+  cargo xpc bundle                          for this machine, or for cargo's `build.target`
+  cargo xpc bundle --universal --release    for both kinds of Macs
+  cargo xpc bundle --universal --sign development
+  cargo xpc bundle --universal --services-only --out services")]
 pub struct BundleArgs {
     #[command(flatten)]
     select: SelectArgs,
@@ -98,7 +103,7 @@ pub fn run(args: &BundleArgs, ui: &Ui) -> Outcome {
         },
         sign: sign_request(args.sign.as_deref(), &args.signer)?,
         out: args.out.as_deref(),
-        services_only: args.services_only,
+        parts: if args.services_only { Parts::Services } else { Parts::App },
     };
     let mut job = plan_job(&asked, ui)?;
     job.replace = publish::Replace::asked(args.non_atomic);
@@ -120,7 +125,18 @@ pub(super) struct Asked<'a> {
     pub(super) targets: Targets,
     pub(super) sign: SignRequest,
     pub(super) out: Option<&'a Utf8Path>,
-    pub(super) services_only: bool,
+    pub(super) parts: Parts,
+}
+
+/// What is bundled.
+#[derive(Clone, Copy)]
+pub(super) enum Parts {
+    /// The app, with its services in it.
+    App,
+    /// Each service by itself.
+    Services,
+    /// What tests need: the services, and the app where it is ours to make.
+    ForTests,
 }
 
 /// Everything that a plan is made from, looked up.
@@ -151,7 +167,11 @@ impl Prepared {
 pub(super) fn plan_job(asked: &Asked<'_>, ui: &Ui) -> Result<Job, Failure> {
     let prepared = prepare(asked, ui)?;
     let given = prepared.given();
-    let plans = if asked.services_only { plan::plan_services(given)? } else { vec![plan::plan(given)?] };
+    let plans = match asked.parts {
+        Parts::App => vec![plan::plan(given)?],
+        Parts::Services => plan::plan_services(given)?,
+        Parts::ForTests => plan::plan_for_tests(given)?,
+    };
     signing::check(&plans, ui)?;
     for warning in plans.iter().flat_map(|plan| &plan.warnings) {
         ui.warn(warning);
@@ -238,7 +258,7 @@ fn bundle(
     faults::point("signed");
     let published = publish::publish(&unsigned.staging, replace)?;
     faults::point("published");
-    ui.status("Bundled", format_args!("{published} ({})", what(plan)));
+    ui.status("Bundled", format_args!("{} ({})", short(&published), what(plan)));
     let finished = Finished {
         bundle: &published,
         identifier: plan.main.identifier.as_str(),
@@ -256,7 +276,7 @@ pub(super) fn stage(destination: &Utf8Path, ui: &Ui) -> Result<Staging, Failure>
         tree::make_folder(parent)?;
     }
     Ok(Staging::begin(destination, || {
-        ui.status("Blocking", format_args!("waiting for another cargo xpc that works on {destination}"));
+        ui.status("Blocking", format_args!("waiting for another cargo xpc that works on {}", short(destination)));
     })?)
 }
 

@@ -16,7 +16,12 @@ use crate::sign::{self, Identity};
 /// Make and show identities to sign with
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A development identity is an RSA key and a certificate that signs itself: nobody else trusts it, and what it signs keeps its identity from build to build. It is kept in $CARGO_XPC_IDENTITIES, or else in ~/Library/Application Support/cargo-xpc/identities on macOS and $XDG_DATA_HOME/cargo-xpc/identities (~/.local/share/…) elsewhere; only you can read its key."
+    after_help = "A development identity is an RSA key and a certificate that signs itself: nobody else trusts it, and what it signs keeps its identity from build to build. It is kept in $CARGO_XPC_IDENTITIES, or else in ~/Library/Application Support/cargo-xpc/identities on macOS and $XDG_DATA_HOME/cargo-xpc/identities (~/.local/share/…) elsewhere; only you can read its key.
+
+Examples:
+  cargo xpc identity create
+  cargo xpc bundle --universal --sign development
+  cargo xpc identity show DeveloperID.p12 --password-file secret"
 )]
 pub struct IdentityArgs {
     #[command(subcommand)]

@@ -11,8 +11,8 @@ use crate::exit::Exit;
 use crate::macho::CodeFlags;
 use crate::plan::{BundlePart, BundlePlan};
 use crate::sign::{
-    self, CodeKind, Constraint, Entitlements, Identity, KeptCode, Preserve, Profile, Requirement, Scope, SignPlan,
-    SignRequest, SignedBundle,
+    self, CodeKind, Constraint, Entitlements, Identity, KeptCode, PlannedSignature, Preserve, Profile, Requirement,
+    Scope, SignPlan, SignRequest, SignedBundle,
 };
 use crate::verify;
 
@@ -230,6 +230,16 @@ pub(super) fn execute(plan: &SignPlan, bundle: &Utf8Path, ui: &Ui) -> Result<Sig
             errors.concat()
         );
         return Err(Failure::new(Exit::Unavailable, message));
+    }
+    let unmet = plan.signatures.iter().filter(|signature| signature.requirement_is_given()).find(|signature| {
+        report.errors().any(|it| it.what == verify::What::RequirementFailed && it.path == signature.executable)
+    });
+    if let Some(PlannedSignature { executable, .. }) = unmet {
+        let message = format!(
+            "`{executable}` does not satisfy the requirement that was given for it: correct --requirements, or the key `requirements`; nothing is published:{}",
+            errors.concat()
+        );
+        return Err(Failure::new(Exit::Usage, message));
     }
     if !errors.is_empty() {
         let message = format!("what was signed does not verify, and is not published:{}", errors.concat());

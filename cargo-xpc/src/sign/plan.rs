@@ -88,6 +88,13 @@ pub struct PlannedSignature {
     pub(super) compiled_requirement: Option<Vec<u8>>,
 }
 
+impl PlannedSignature {
+    /// Whether the request says the designated requirement; else it follows from the identity, and is always met.
+    pub fn requirement_is_given(&self) -> bool {
+        self.given_requirement.is_some()
+    }
+}
+
 /// What a signature is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

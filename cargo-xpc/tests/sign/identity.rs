@@ -406,7 +406,7 @@ fn a_development_identity_is_made_once_and_kept_private() {
     assert!(code == 0 && stdout.contains("Team         TEAM123456"), "{stdout}");
 
     let (_, stderr) = sign(&app, &["--identity", "development"]);
-    assert!(stderr.contains("(by CN=cargo-xpc development (development), 1 signature)"), "{stderr}");
+    assert!(stderr.contains("Signed Demo.app (by CN=cargo-xpc development (development), 1 signature)"), "{stderr}");
     openssl_verifies(&app.path("MacOS/demo"), &certificate);
     fs_err::set_permissions(own.join("key.pem"), std::fs::Permissions::from_mode(0o640)).unwrap();
     let (code, _, stderr) = run(&app, &["sign", "Demo.app", "--identity", "development"]);

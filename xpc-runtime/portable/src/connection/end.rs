@@ -10,7 +10,7 @@ use super::core::{Core, LISTENER_GONE, Origin, Phase, State, Writer};
 use super::reader::Reader;
 use super::suspension::Held;
 use crate::reactor::{Source, reactor};
-use crate::{Error, lock};
+use crate::{Error, fork, lock};
 
 /// Why a link is over.
 pub(crate) enum Outcome {
@@ -30,6 +30,9 @@ pub(crate) enum Outcome {
 
 impl Core {
     pub(super) fn end(self: &Arc<Self>, outcome: Outcome) {
+        if fork::is_copy() {
+            return;
+        }
         self.end_locked(lock(&self.state), outcome);
     }
 
@@ -73,6 +76,10 @@ impl Core {
         if let Error::Invalid(reason) | Error::PeerRejected(reason) = &error {
             state.phase = Phase::Invalid(reason.clone());
         }
+        if cancelled && !closing {
+            // Whoever cancels is told when it is done, also where that was the last use of the connection.
+            state.keep = state.keep.take().or_else(|| state.handle.upgrade());
+        }
         // What was received before the end is still delivered, except after this side's own cancel or drop.
         let discards = closing || cancelled;
         let discarded = if discards { state.inbox.take() } else { Vec::new() };
@@ -110,7 +117,7 @@ impl Core {
         state.credentials = None;
         state.rejected = None;
         let link = state.link.take()?;
-        state.armed = EventFlags::empty();
+        (state.armed, state.lent) = (EventFlags::empty(), false);
         let held = state.held.extract_if(.., |held| matches!(held, Held::Batch(..))).collect();
         let source = reactor().remove(link.token, &link.socket);
         // Wakes a caller that waits on it. What was sent before still arrives.
@@ -119,6 +126,9 @@ impl Core {
     }
 
     pub(super) fn last_handle_dropped(self: &Arc<Self>) {
+        if fork::is_copy() {
+            return;
+        }
         let mut state = lock(&self.state);
         if matches!(state.phase, Phase::Invalid(_)) {
             return;

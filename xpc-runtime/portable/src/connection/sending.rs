@@ -13,7 +13,7 @@ use crate::error::is_transient;
 use crate::frame::{self, Outgoing, Size};
 use crate::reactor::{Job, reactor};
 use crate::slot::{self, Slot};
-use crate::{Error, lock, settings, socket, timer};
+use crate::{Error, fork, lock, settings, socket, timer};
 
 impl Core {
     /// Queues a frame that awaits no reply.
@@ -25,6 +25,9 @@ impl Core {
 
     /// Queues a reply, which belongs to the link that its request came over and to no later one.
     pub(crate) fn push_to_link(self: &Arc<Self>, token: u64, frame: Outgoing) {
+        if fork::is_copy() {
+            return;
+        }
         let state = lock(&self.state);
         if state.link.as_ref().is_some_and(|link| link.token == token) {
             self.enqueue(state, frame);
@@ -37,12 +40,17 @@ impl Core {
         self: &Arc<Self>,
         mut frame: Outgoing,
         slot: Arc<Slot>,
-        may_lead: bool,
+        awaiter: Awaiter,
         patience: Patience,
     ) -> Result<(u64, bool), Error> {
         let mut state = self.lock_for_sending(patience)?;
-        let leads = may_lead && !state.attended && state.suspended == 0 && state.nothing_came_in();
-        state.attended |= leads;
+        let may_lead = !state.attended && state.suspended == 0 && state.nothing_came_in();
+        let leads = may_lead && matches!(awaiter, Awaiter::Caller);
+        match awaiter {
+            Awaiter::Caller if leads => state.take_role(),
+            Awaiter::Future => self.lend(&mut state),
+            Awaiter::Caller | Awaiter::Handler => {}
+        }
         // Before anything is sent: the reply is for this thread to read, or else for the reactor.
         self.arm(&mut state);
         state.last_number += 1;
@@ -60,6 +68,10 @@ impl Core {
 
     /// Queues something that runs once all that was queued before has left. It runs in any case.
     pub(super) fn push_barrier(self: &Arc<Self>, barrier: Barrier) {
+        if fork::is_copy() {
+            // Nothing that it would wait for is this process's.
+            return barrier();
+        }
         let mut state = lock(&self.state);
         state.outbox.push(Item::Barrier(barrier));
         drop(self.flush(state));
@@ -67,6 +79,9 @@ impl Core {
 
     /// Whether a message could be queued now; if not, the waker is for when one can.
     pub(super) fn poll_room(self: &Arc<Self>, waker: &Waker) -> Poll<Result<(), Error>> {
+        if fork::is_copy() {
+            return Poll::Ready(Err(Error::Invalid(fork::REASON.into())));
+        }
         let mut state = lock(&self.state);
         match &state.phase {
             Phase::Invalid(reason) => Poll::Ready(Err(Error::Invalid(reason.clone()))),
@@ -81,6 +96,9 @@ impl Core {
 
     /// The state of a connection that has room for one more message and, unless it is suspended, a link.
     fn lock_for_sending(self: &Arc<Self>, patience: Patience) -> Result<MutexGuard<'_, State>, Error> {
+        if fork::is_copy() {
+            return Err(Error::Invalid(fork::REASON.into()));
+        }
         let mut state = lock(&self.state);
         loop {
             if let Phase::Invalid(reason) = &state.phase {
@@ -223,6 +241,17 @@ impl Core {
             }
         })));
     }
+}
+
+/// Who waits for a reply.
+#[derive(Clone, Copy)]
+pub(super) enum Awaiter {
+    /// The sending thread, which reads the socket itself where nobody else does.
+    Caller,
+    /// Whoever polls the future.
+    Future,
+    /// Nobody: it is called.
+    Handler,
 }
 
 /// What a sender does when the outbox is full.

@@ -6,7 +6,7 @@ use super::Connection;
 use super::core::{Core, Link};
 use super::reader::Batch;
 use crate::slot::Slot;
-use crate::{Error, lock};
+use crate::{Error, fork, lock};
 
 /// As long as it lives, its connection sends nothing, reads nothing and calls no handler; replies, too, stay where they
 /// are. Suspensions add up: the connection goes on when the last one is dropped. It counts as a clone of the connection,
@@ -41,6 +41,9 @@ pub(super) enum Held {
 
 impl Core {
     fn resume(self: &Arc<Self>) {
+        if fork::is_copy() {
+            return;
+        }
         let mut state = lock(&self.state);
         state.suspended -= 1;
         if state.suspended > 0 {

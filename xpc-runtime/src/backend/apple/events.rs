@@ -16,7 +16,7 @@ pub(super) struct Events {
     handle: Weak<Handle>,
     /// libxpc calls one at a time; the lock costs nothing then.
     handler: Mutex<Option<Handler>>,
-    /// An accepted connection keeps itself alive until it ends.
+    /// An accepted connection keeps itself alive until it ends; another one from its cancellation on.
     keep: Mutex<Option<Connection>>,
     inbox: Mutex<Inbox<Self>>,
 }
@@ -29,6 +29,11 @@ impl Events {
             keep: Mutex::new(is_accepted.then(|| connection.clone())),
             inbox: Mutex::default(),
         }
+    }
+
+    /// Has the connection live until its last event.
+    pub fn keep(&self, connection: &Connection) {
+        lock(&self.keep).get_or_insert_with(|| connection.clone());
     }
 
     pub fn handle(self: &Arc<Self>, object: xpc_object_t) {

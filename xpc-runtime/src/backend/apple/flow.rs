@@ -89,7 +89,7 @@ impl Connection {
     }
 
     /// What the event handler owns, as long as libxpc has it.
-    fn events(&self) -> Option<Arc<Events>> {
+    pub(super) fn events(&self) -> Option<Arc<Events>> {
         self.0.events.get().and_then(Weak::upgrade)
     }
 

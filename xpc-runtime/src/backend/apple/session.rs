@@ -120,6 +120,7 @@ impl Session {
             handle: Arc::downgrade(&session.0),
             handler: Mutex::new(Some(handler)),
             inbox: Mutex::default(),
+            keep: Mutex::default(),
         });
         let _ = session.0.events.set(Arc::downgrade(&events));
         let messages = events.clone();
@@ -174,9 +175,13 @@ impl Session {
 
     /// Has messages and what comes after them wait, or no longer wait, for the handler. libxpc reads on.
     pub(crate) fn hold_messages(&self, hold: bool) {
-        if let Some(events) = self.0.events.get().and_then(Weak::upgrade) {
+        if let Some(events) = self.events() {
             events.hold(hold);
         }
+    }
+
+    fn events(&self) -> Option<Arc<Events>> {
+        self.0.events.get().and_then(Weak::upgrade)
     }
 
     pub(crate) fn invalidation_reason(&self) -> Option<Arc<str>> {
@@ -264,7 +269,12 @@ impl Session {
     }
 
     pub(crate) fn cancel(&self) {
-        let _ = self.0.invalid.set("the session was cancelled".into());
+        if self.0.invalid.set("the session was cancelled".into()).is_ok()
+            && let Some(events) = self.events()
+        {
+            // Whoever cancels is told when it is done, also where that was the last use of the session.
+            lock(&events.keep).get_or_insert_with(|| self.clone());
+        }
         self.0.cancel();
     }
 
@@ -287,6 +297,8 @@ struct Events {
     /// libxpc calls one at a time; the lock costs nothing then.
     handler: Mutex<Option<Handler>>,
     inbox: Mutex<Inbox<Self>>,
+    /// From its cancellation on, a session keeps itself alive until it has been told of it.
+    keep: Mutex<Option<Session>>,
 }
 
 /// What a session is told of.
@@ -350,7 +362,7 @@ impl Told for Events {
         }
         if last {
             // Nothing follows: what the handler holds goes.
-            let finished = lock(&self.handler).take();
+            let finished = (lock(&self.handler).take(), lock(&self.keep).take());
             drop(finished);
         }
     }
