@@ -9,7 +9,6 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use apple_codesign::cryptography::{Digest as CodeDigest, MultiDigest};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::Mode;
 use sha1::{Digest as _, Sha1};
@@ -26,8 +25,8 @@ const MAX_KEPT: u64 = 128 << 20;
 /// The hashes that a seal holds of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Digests {
-    sha1: [u8; 20],
-    sha256: [u8; 32],
+    pub sha1: [u8; 20],
+    pub sha256: [u8; 32],
 }
 
 impl Digests {
@@ -41,14 +40,6 @@ impl Digests {
         let mut hasher = Hasher::default();
         file.pieces(|piece| hasher.update(piece))?;
         Ok(hasher.finish())
-    }
-
-    /// As the library wants them.
-    pub(super) fn for_seal(&self) -> MultiDigest {
-        MultiDigest {
-            sha1: CodeDigest { data: self.sha1.to_vec().into() },
-            sha256: CodeDigest { data: self.sha256.to_vec().into() },
-        }
     }
 }
 
