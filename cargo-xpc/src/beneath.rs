@@ -260,10 +260,13 @@ fn open_beneath(folder: impl AsFd, relative: &Utf8Path, more: OFlags) -> rustix:
         use rustix::fs::ResolveFlags;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let path = if relative.as_str().is_empty() { Utf8Path::new(".") } else { relative };
-        match rustix::fs::openat2(folder.as_fd(), path.as_std_path(), STEP | more, Mode::empty(), resolve) {
-            // A kernel before 5.6, and a sandbox that knows no such call.
-            Err(Errno::NOSYS | Errno::PERM) => {}
-            done => return done,
+        // Where nobody notes that something was read, no inode is written. Only its owner may ask for that.
+        for flags in [STEP | more | OFlags::NOATIME, STEP | more] {
+            match rustix::fs::openat2(folder.as_fd(), path.as_std_path(), flags, Mode::empty(), resolve) {
+                // A kernel before 5.6, and a sandbox that knows no such call.
+                Err(Errno::NOSYS | Errno::PERM) => {}
+                done => return done,
+            }
         }
     }
     open_by_steps(folder, relative, more)
