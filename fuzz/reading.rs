@@ -16,6 +16,8 @@ pub mod faults;
 pub mod macho;
 #[path = "../cargo-xpc/src/property_list/mod.rs"]
 mod property_list;
+#[path = "../cargo-xpc/src/provisioning.rs"]
+pub mod provisioning;
 #[path = "../cargo-xpc/src/verify/mod.rs"]
 pub mod verify;
 

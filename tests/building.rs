@@ -121,6 +121,7 @@ fn targets_that_cannot_be() {
     for (target, word) in [
         ("nonsense", "`nonsense` is no target that rustc knows"),
         ("aarch64-apple-ios", "only macOS has XPC services"),
+        ("x86_64-pc-windows-msvc", "apps with services run on macOS, and on Linux"),
         ("", "names nothing"),
         ("my.json", "a target of your own"),
     ] {

@@ -199,7 +199,7 @@ fn verify_finds_a_change_and_says_so() {
     assert!(finished.stdout.contains("Contents/Resources/data/one.txt: was changed after signing"), "{finished:?}");
     let answer: Value = serde_json::from_str(&verify(&["--message-format", "json"]).stdout).unwrap();
     assert_eq!((&answer["reason"], &answer["verdict"]), (&json!("verified"), &json!("invalid")));
-    project.xpc(&["verify", "nothing.app"]).fails(2, &["`nothing.app` is not a bundle"]);
+    project.xpc(&["verify", "nothing.app"]).fails(2, &["there is no `nothing.app`"]);
     // What was made for another system has no seal at all.
     if cfg!(not(target_os = "macos")) {
         project.xpc(&["bundle"]).ok();
@@ -384,7 +384,7 @@ fn release_bundles_are_equal_wherever_they_are_made() {
 
 type Utf8PathBufPair = (camino::Utf8PathBuf, camino::Utf8PathBuf);
 
-/// cargo, rustc and what links are told nothing of who signs.
+/// cargo, rustc, build scripts and what links are told nothing of who signs, neither by arguments nor by the environment.
 #[test]
 fn passwords_reach_no_other_program() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -394,22 +394,34 @@ fn passwords_reach_no_other_program() {
     let root = project.root();
     let path = integration_tests::path_with_zig();
     for name in ["cargo", "rustc", "cargo-zigbuild", "zig"] {
-        let script =
-            format!("#!/bin/sh\nprintf '%s\\n' \"{name} $*\" >> '{root}/asked'\nPATH='{path}' exec {name} \"$@\"\n");
+        let script = format!(
+            "#!/bin/sh\n(printf '%s\\n' \"{name} $*\"; env) >> '{root}/asked'\nPATH='{path}' exec {name} \"$@\"\n"
+        );
         project.write(&format!("recorder/{name}"), script);
         fs_err::set_permissions(root.join("recorder").join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
     }
+    // A condition, for which rustc is asked by the reader of cargo's configuration.
+    project.write(".cargo/config.toml", "[target.'cfg(unix)']\nrustflags = []\n");
+    let script = format!(
+        "fn main() {{\n    let all: Vec<_> = std::env::vars().collect();\n    std::fs::write(\"{root}/told\", format!(\"{{all:?}}\")).unwrap();\n}}\n"
+    );
+    project.write("app/build.rs", script);
     let identity = integration_tests::checkout().join("cargo-xpc/tests/fixtures/identity/modern.p12");
     project.write("secret", PASSWORD);
     for source in [["--password-env", "PASSWORD_OF_TEST"], ["--password-file", "secret"]] {
         let args = ["bundle", "-vv", "--target", "aarch64-apple-darwin", "--sign", identity.as_str()];
-        let call = project.xpc(&[&args[..], &source].concat()).env("PATH", &format!("{root}/recorder:{path}"));
-        let finished = call.env("PASSWORD_OF_TEST", PASSWORD).env("RUST_LOG", "trace").ok();
+        let mut call = project.xpc(&[&args[..], &source].concat()).env("PATH", &format!("{root}/recorder:{path}"));
+        if source[0] == "--password-env" {
+            call = call.env("PASSWORD_OF_TEST", PASSWORD);
+        }
+        let finished = call.env("RUST_LOG", "trace").ok();
         assert!(!finished.stdout.contains(PASSWORD) && !finished.stderr.contains(PASSWORD), "{}", finished.stderr);
     }
     let asked = fs_err::read_to_string(root.join("asked")).unwrap();
-    for name in ["cargo ", "rustc "] {
+    for name in ["cargo ", "rustc ", "rustc --print cfg"] {
         assert!(asked.lines().any(|line| line.starts_with(name)), "{name} was never started:\n{asked}");
     }
     assert!(!asked.contains(PASSWORD) && !asked.contains("p12"), "{asked}");
+    let told = fs_err::read_to_string(root.join("told")).unwrap();
+    assert!(told.contains("OUT_DIR") && !told.contains(PASSWORD), "{told}");
 }

@@ -1,5 +1,7 @@
 //! What people see, word for word. `SNAPSHOTS=overwrite` writes the files anew.
 
+use std::collections::BTreeSet;
+
 use integration_tests::{Plain, Project, Xpc, checkout};
 use snapbox::{Assert, Data, data::DataFormat};
 
@@ -26,6 +28,28 @@ fn help() {
         seen += 1;
     }
     assert!(seen >= 9, "{seen} subcommands in:\n{top}");
+}
+
+/// Notes below the options had line breaks of their own, and came in ragged lines on every terminal but the widest.
+#[test]
+fn help_fills_the_lines_of_a_narrow_terminal() {
+    let folder = Project::empty();
+    for command in std::fs::read_dir(checkout().join("tests/golden/help")).unwrap() {
+        let name = command.unwrap().file_name().into_string().unwrap();
+        let command = name.trim_end_matches(".txt");
+        let args: &[&str] = if command == "xpc" { &["--help"] } else { &[command, "--help"] };
+        let help = Xpc::new(folder.root(), args).env("COLUMNS", "80").ok().stdout;
+        let lines: Vec<&str> = help.lines().collect();
+        for pair in lines.windows(2) {
+            let [line, next] = pair else { unreachable!() };
+            assert!(line.chars().count() <= 80, "{command}: {line}");
+            let text = |line: &str| line.starts_with(|c: char| !c.is_whitespace());
+            if text(line) && text(next) {
+                let word = next.split(' ').next().unwrap_or_default();
+                assert!(line.chars().count() + 1 + word.chars().count() > 80, "{command}: `{word}` fits on `{line}`");
+            }
+        }
+    }
 }
 
 #[test]
@@ -56,4 +80,27 @@ fn list() {
     let project = Plain::default().services(&["greeter", "counter"]).make();
     project.edit("app/Cargo.toml", "[\"greeter\", \"counter\"]", "[\"greeter\"]");
     same("list.txt", &project.xpc(&["list"]).ok().stdout);
+}
+
+/// Whoever reads answers by program finds each kind described.
+#[test]
+fn every_kind_of_answer_is_in_the_documentation() {
+    let described = std::fs::read_to_string(checkout().join("docs/json.md")).unwrap();
+    let described: BTreeSet<&str> = described
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .filter(|it| *it != "reason")
+        .collect();
+    let mut made = BTreeSet::new();
+    for file in std::fs::read_dir(checkout().join("cargo-xpc/src/cli")).unwrap() {
+        let path = file.unwrap().path();
+        if !path.is_file() {
+            continue;
+        }
+        let text = std::fs::read_to_string(path).unwrap();
+        for call in ["json(\"", "ui.plan(\"", "print(ui, \""] {
+            made.extend(text.split(call).skip(1).filter_map(|rest| Some(rest.split('"').next()?.to_owned())));
+        }
+    }
+    assert_eq!(described, made.iter().map(String::as_str).collect());
 }

@@ -22,4 +22,5 @@ mod oslog;
 mod packages;
 mod rustflags;
 mod sandbox;
+mod shells;
 mod testing;

@@ -39,3 +39,12 @@ fn tests_reach_the_services_of_the_app() {
     assert!(failed.stdout.contains("the_service_answers ... ok") && failed.stdout.contains("as asked"), "{failed:?}");
     project.xpc(&["test", "--app", "nobody"]).fails(2, &["nobody"]);
 }
+
+/// The services were built for this machine, and the tests for the one in cargo's configuration.
+#[test]
+fn tests_are_built_for_this_machine_where_the_configuration_names_another() {
+    let project = project("crossed");
+    project.write(".cargo/config.toml", "[build]\ntarget = \"aarch64-apple-darwin\"\n");
+    let all = project.xpc(&["test", "the_service"]).ok();
+    assert!(all.stdout.contains("test the_service_answers ... ok"), "{}", all.stdout);
+}

@@ -36,6 +36,12 @@ pub enum AnatomyError {
     /// The message names the path.
     #[error("{0}{remedy}", remedy = crate::exit::remedy(.0))]
     Io(#[from] io::Error),
+    /// Nothing has that name.
+    #[error("there is no `{0}`")]
+    Missing(Utf8PathBuf),
+    /// It is no folder.
+    #[error("`{0}` is not a bundle: it is a file")]
+    File(Utf8PathBuf),
     /// There is no property list where one belongs.
     #[error("`{0}` is not a bundle: it has no Info.plist in `Contents` (or in `Resources`, for a framework's version)")]
     NotABundle(Utf8PathBuf),
@@ -181,10 +187,11 @@ impl Versions {
 /// Opens the folder of the outermost bundle.
 ///
 /// # Errors
-/// Where there is no folder, which is no bundle either.
+/// Where there is nothing, or no folder, which is no bundle.
 pub fn open(path: &Utf8Path) -> Result<Root, AnatomyError> {
     Root::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => AnatomyError::NotABundle(path.to_owned()),
+        io::ErrorKind::NotFound => AnatomyError::Missing(path.to_owned()),
+        io::ErrorKind::NotADirectory => AnatomyError::File(path.to_owned()),
         _ => error.into(),
     })
 }

@@ -454,7 +454,7 @@ mod tests {
         fs_err::write(root.join("a/b/file"), "text").unwrap();
         fs_err::os::unix::fs::symlink("a", root.join("folder")).unwrap();
         fs_err::os::unix::fs::symlink("file", root.join("a/b/link")).unwrap();
-        let made = std::process::Command::new("mkfifo").arg(root.join("pipe")).status().unwrap();
+        let made = crate::child::command("mkfifo").arg(root.join("pipe")).status().unwrap();
         assert!(made.success());
     }
 

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::Message;
 
 use crate::bundle::{staging::StagingError, tree};
+use crate::child;
 use crate::exit::{Coded, Exit};
 use crate::plan::{BuildCommand, BundlePart};
-use crate::workspace::cargos_own_variables;
 
 /// Why there is no program.
 #[derive(Debug, thiserror::Error)]
@@ -113,11 +113,8 @@ pub fn build<'a>(
 }
 
 fn run(part: &BundlePart, command: &BuildCommand, folder: &Utf8Path) -> Result<Utf8PathBuf, BuildError> {
-    let mut process = Command::new(&command.program);
+    let mut process = child::command(&command.program);
     process.args(&command.args).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped());
-    for name in cargos_own_variables() {
-        process.env_remove(name);
-    }
     process.envs(command.env.iter().map(|(name, value)| (name, value)));
     for folder in &command.folders {
         fs_err::create_dir_all(folder).map_err(BuildError::Folder)?;
@@ -149,7 +146,7 @@ fn run(part: &BundlePart, command: &BuildCommand, folder: &Utf8Path) -> Result<U
 /// Asked only once something went wrong.
 fn lacks_zig(command: &BuildCommand) -> bool {
     command.program.file_name() == Some("cargo-zigbuild")
-        && Command::new(&command.program)
+        && child::command(&command.program)
             .args(["zig", "cc", "--", "--version"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

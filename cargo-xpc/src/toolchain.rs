@@ -1,11 +1,12 @@
 //! What this machine builds with: asked once, so that planning needs neither the environment nor the file system's help.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use cargo_config2::{Config, PathAndArgs, ResolveOptions};
 use serde::Serialize;
 
+use crate::child;
 use crate::exit::{Coded, Exit};
 
 /// Why a target cannot be built for here.
@@ -92,7 +93,8 @@ pub fn is_macos(triple: &str) -> bool {
 #[derive(Debug)]
 pub struct Machine {
     folder: Utf8PathBuf,
-    config: cargo_config2::Config,
+    config: Config,
+    rustc: PathAndArgs,
     /// The triple of this machine.
     pub host: String,
     /// `build.target` of cargo's configuration.
@@ -106,14 +108,16 @@ pub struct Machine {
 /// # Errors
 /// Where they do not answer.
 pub fn machine(folder: &Utf8Path) -> Result<Machine, ToolchainError> {
-    let config = cargo_config2::Config::load_with_cwd(folder)?;
-    let about = ask(&config, &["-vV"])?;
+    let config = Config::load_with_options(folder, ResolveOptions::default())?;
+    let rustc = config.rustc().clone();
+    let about = ask(&rustc, &["-vV"])?;
     let line = |name: &str| about.lines().find_map(|line| line.strip_prefix(name)).map(|text| text.trim().to_owned());
     let host = line("host:").ok_or_else(|| ToolchainError::Rustc(format!("`rustc -vV` names no host:\n{about}")))?;
     let commit = line("commit-hash:").unwrap_or_else(|| "unknown".to_owned());
-    let sysroot = Utf8PathBuf::from(ask(&config, &["--print", "sysroot"])?.trim());
+    let sysroot = Utf8PathBuf::from(ask(&rustc, &["--print", "sysroot"])?.trim());
+    let config = Config::load_with_options(folder, discreet(&rustc, &host))?;
     let configured = config.build.target.iter().flatten().map(|target| target.triple().to_owned()).collect();
-    Ok(Machine { folder: folder.to_owned(), config, host, configured, commit, sysroot })
+    Ok(Machine { folder: folder.to_owned(), config, rustc, host, configured, commit, sysroot })
 }
 
 impl Machine {
@@ -152,7 +156,7 @@ impl Machine {
         if found {
             return Ok(());
         }
-        let known = ask(&self.config, &["--print", "target-list"])?;
+        let known = ask(&self.rustc, &["--print", "target-list"])?;
         if !known.lines().any(|line| line == target) {
             return Err(ToolchainError::NoSuchTarget(target.to_owned()));
         }
@@ -162,11 +166,28 @@ impl Machine {
     }
 }
 
-fn ask(config: &cargo_config2::Config, args: &[&str]) -> Result<String, ToolchainError> {
-    let output = Command::from(config.rustc())
+/// cargo-config2 asks cargo for the host, which is known by now, and rustc for what `cfg(…)` stands for, with all variables that
+/// this process has: `env` takes away those that are withheld.
+fn discreet(rustc: &PathAndArgs, host: &str) -> ResolveOptions {
+    let options = ResolveOptions::default().host_triple(host);
+    let secret = child::secret();
+    if secret.is_empty() {
+        return options;
+    }
+    let mut env = PathAndArgs::new("env");
+    for name in secret {
+        env.arg("-u").arg(name);
+    }
+    env.arg(&rustc.path).args(&rustc.args);
+    options.rustc(env)
+}
+
+fn ask(rustc: &PathAndArgs, args: &[&str]) -> Result<String, ToolchainError> {
+    let output = child::command(&rustc.path)
+        .args(&rustc.args)
         .args(args)
         .output()
-        .map_err(|e| ToolchainError::Rustc(format!("`{}` cannot be started: {e}", config.rustc().path.display())))?;
+        .map_err(|e| ToolchainError::Rustc(format!("`{}` cannot be started: {e}", rustc.path.display())))?;
     if !output.status.success() {
         return Err(ToolchainError::Rustc(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }

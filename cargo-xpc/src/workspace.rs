@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
-use cargo_metadata::{Metadata, MetadataCommand};
+use cargo_metadata::Metadata;
 
+use crate::child;
 use crate::exit::{Coded, Exit};
 
 /// Why there is no workspace to work on.
@@ -47,7 +48,7 @@ pub struct Lookup {
 /// # Errors
 /// Where there is none, or cargo refuses it.
 pub fn load(folder: &Utf8Path, lookup: &Lookup) -> Result<Metadata, WorkspaceError> {
-    let mut command = MetadataCommand::new();
+    let mut command = child::metadata_command();
     match &lookup.manifest {
         Some(manifest) => {
             let manifest = folder.join(manifest);
@@ -65,9 +66,6 @@ pub fn load(folder: &Utf8Path, lookup: &Lookup) -> Result<Metadata, WorkspaceErr
     }
     // Packages and their dependencies' paths are all that is wanted: cargo needs neither a network nor a lock file for them.
     command.no_deps().other_options(lookup.network.clone());
-    for name in cargos_own_variables() {
-        command.env_remove(name);
-    }
     command.exec().map_err(|error| match error {
         cargo_metadata::Error::CargoMetadata { stderr } => WorkspaceError::Cargo(stderr.trim().to_owned()),
         other => WorkspaceError::Cargo(other.to_string()),
@@ -163,22 +161,4 @@ pub(crate) fn is_development_profile(root: &Utf8Path, name: &str) -> bool {
         }
     }
     false
-}
-
-/// Variables of this process that cargo set for the package it built or ran: they describe *that* package and must not
-/// reach a cargo that works for another.
-pub(crate) fn cargos_own_variables() -> Vec<String> {
-    const NAMES: [&str; 6] = [
-        "CARGO_BIN_NAME",
-        "CARGO_CRATE_NAME",
-        "CARGO_MANIFEST_DIR",
-        "CARGO_MANIFEST_LINKS",
-        "CARGO_MANIFEST_PATH",
-        "CARGO_PRIMARY_PACKAGE",
-    ];
-    const PREFIXES: [&str; 4] = ["CARGO_BIN_EXE_", "CARGO_CFG_", "CARGO_FEATURE_", "CARGO_PKG_"];
-    std::env::vars_os()
-        .filter_map(|(name, _)| name.into_string().ok())
-        .filter(|name| NAMES.contains(&name.as_str()) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
-        .collect()
 }

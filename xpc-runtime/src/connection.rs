@@ -210,8 +210,9 @@ impl Connection {
     /// Always succeeds. An unknown name makes the connection invalid after [`Inactive::activate`]. On Apple platforms a
     /// known one is one that launchd has a job for, which the first message starts. Elsewhere it is one that a running
     /// process of the same user listens under; when that process goes, the connection is interrupted, and so is every
-    /// message until it is back. A sandboxed service reaches no agent: on macOS unless its entitlements name the agent
-    /// (`com.apple.security.temporary-exception.mach-lookup.global-name`), on Linux never.
+    /// message until it is back. A sandboxed service reaches those that its entitlements list by name
+    /// (`com.apple.security.temporary-exception.mach-lookup.global-name`), or whose names begin with a group of apps of its
+    /// own (`com.apple.security.application-groups`) and a dot; to all others its connections are invalid.
     #[doc(alias = "xpc_connection_create_mach_service")]
     pub fn mach_service(name: &str) -> Inactive<Named> {
         Inactive::new(backend::Inactive::mach_service(name))
@@ -284,7 +285,7 @@ impl Connection {
     }
 
     /// Ends the connection for good, for all clones. What has not left yet is discarded, pending replies fail with
-    /// [`Error::Invalid`], and the last event is *invalid*. A service that cancels a client's connection interrupts the
+    /// [`Error::Invalid`], and the last event is *invalid*, also where all clones are dropped before it. A service that cancels a client's connection interrupts the
     /// client, which may send again; a client that cancels makes the service's side invalid. Cancelling again does
     /// nothing.
     #[doc(alias = "xpc_connection_cancel")]

@@ -57,6 +57,10 @@ pub enum Error {
     /// A received message does not hold what was asked of it.
     #[error(transparent)]
     Value(#[from] ValueError),
+    /// A received message does not fit the type that it is read as. With the feature `serde`.
+    #[cfg(feature = "serde")]
+    #[error(transparent)]
+    Decode(#[from] xpc_object::DecodeError),
 }
 
 impl Error {

@@ -11,12 +11,12 @@ use xpc_object::Dictionary;
 pub use crate::backend::Budget;
 use crate::connection::{Connection, Inactive, Role};
 use crate::error::neutral;
-use crate::{Error, backend};
+use crate::{Error, Session, backend};
 
 impl<R: Role> Inactive<R> {
     /// Sets how much may wait in the connection. Past it, senders are refused; and the client of an accepted connection
-    /// that takes nothing at all for `XPC_RUNTIME_STALL_TIMEOUT` is cut off. On Apple platforms it does nothing: libxpc
-    /// sets no limit.
+    /// that takes less than 64 KiB in `XPC_RUNTIME_STALL_TIMEOUT` (a minute) is cut off. On Apple platforms it does
+    /// nothing: libxpc sets no limit.
     pub fn budget(mut self, budget: Budget) -> Self {
         self.connection.set_budget(budget);
         self
@@ -120,7 +120,27 @@ impl Connection {
     }
 }
 
-/// Ready when a connection has room for a message.
+impl Session {
+    /// As [`send`](Self::send), but waits while the budget is used up.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::Encode`]; [`Error::WouldDeadlock`] where it would have to wait inside a handler of
+    /// this session, which sends nothing meanwhile.
+    pub fn send_blocking(&self, message: &Dictionary) -> Result<(), Error> {
+        neutral(self.0.send_blocking(message))
+    }
+
+    /// The future of there being room for a message: for whoever got [`Error::Full`]. Another thread may be faster, so
+    /// that the next send may fail again.
+    ///
+    /// # Errors
+    /// The future's: [`Error::Invalid`].
+    pub fn send_ready(&self) -> SendReady {
+        SendReady(self.0.send_ready())
+    }
+}
+
+/// Ready when a connection or session has room for a message.
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct SendReady(backend::SendReady);
 

@@ -34,6 +34,9 @@
 //! }
 //! ```
 //!
+//! `cargo xpc new` makes a workspace with both, `cargo xpc run` starts the app, and `cargo xpc test` has tests reach the
+//! services.
+//!
 //! # What XPC promises
 //! * A connection can be made whether or not its service runs or even exists; only a **message** launches the service,
 //!   and an unknown name shows as *invalid* in [`Inactive::on_invalid`] and in every send.
@@ -71,7 +74,7 @@
 //! | `XPC_RUNTIME_EXIT_TIMEOUT` | 20 | how long a service that was told to end may take |
 //! | `XPC_RUNTIME_THROTTLE` | 10 | the longest delay between starts, and what life is too short; 0: no throttling |
 //! | `XPC_RUNTIME_THROTTLE_FIRST` | 0.25 | the first delay |
-//! | `XPC_RUNTIME_STALL_TIMEOUT` | 60 | how long a client may take nothing of what waits for it, with the budget used up; 0: for ever |
+//! | `XPC_RUNTIME_STALL_TIMEOUT` | 60 | in what time a client has to take 64 KiB of what waits for it, with the budget used up; 0: for ever |
 //! | `XPC_RUNTIME_IDLE_THREAD` | 10 | how long a thread that is not needed waits for work |
 //! | `XPC_RUNTIME_ACTIVITY_SECOND` | 1 | how long a second of an [`Activity`]'s [`Criteria`] is, in services too |
 //! | `XPC_RUNTIME_RETRY` | 0.01 | how soon something is tried again that the kernel has no room for |
@@ -85,9 +88,51 @@
 //! ([`ReplyFuture::with_timeout`]). [`Inactive::on_message_async`] has handlers run on one: a small one that is bundled,
 //! tokio with the feature `tokio`, or another ([`Spawn`]). No runtime comes in by default.
 //!
+//! # Files, memory, endpoints
+//! A message holds more than data: open files, memory that both processes see, and ways to listeners. Whoever receives a
+//! file may use it, whether or not its own sandbox would let it be opened.
+//!
+//! ```
+//! use std::fs::File;
+//! use std::io::Read as _;
+//!
+//! use xpc_runtime::{Connection, Dictionary, Fd, Listener, SharedMemory, dictionary};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // In the service. An error of any type that can be printed may be passed on.
+//! let second = Listener::anonymous().activate(|peer| {
+//!     peer.on_message(|_, message| message.reply().with("from", "the second listener").send()).activate();
+//! });
+//! let endpoint = second.endpoint();
+//! let listener = Listener::anonymous().activate(move |peer| {
+//!     let endpoint = endpoint.clone();
+//!     peer.on_message(move |_, message| -> Result<(), Box<dyn std::error::Error>> {
+//!         let mut text = Vec::new();
+//!         File::from(message.fd("file")?.try_clone_to_owned()?).read_to_end(&mut text)?;
+//!         message.shared_memory("memory")?.map()?.write(0, &text)?;
+//!         message.reply().with("written", text.len() as u64).with("more", &endpoint).send()?;
+//!         Ok(())
+//!     })
+//!     .activate();
+//! });
+//!
+//! // In the app.
+//! # let connection = Connection::from_endpoint(&listener.endpoint()).activate();
+//! let memory = SharedMemory::new(1 << 20)?;
+//! let request = dictionary! { "file" => Fd::from(File::open("Cargo.toml")?), "memory" => &memory };
+//! let reply = connection.send_with_reply_blocking(&request)?;
+//! let text = memory.map()?.copy(0, usize::try_from(reply.uint64("written")?)?)?;
+//! assert!(text.starts_with(b"[package]"));
+//! // A connection of its own, to whomever the endpoint leads to.
+//! let other = Connection::from_endpoint(reply.endpoint("more")?).activate();
+//! assert_eq!(other.send_with_reply_blocking(&Dictionary::new())?.string("from")?, "the second listener");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Types
 //! With the feature `serde`, `to_dictionary` makes a message of any type that implements serde's `Serialize`, and
-//! `from_dictionary` reads one; `xpc-object` says what becomes of what.
+//! `Message::decode` (or `from_dictionary`) reads one; `xpc-object` says what becomes of what.
 //!
 //! # Logs
 //! [`logging`] writes to where people look for it: the unified log on Apple platforms, standard error elsewhere; panics go
@@ -133,5 +178,5 @@ pub use xpc_object::{
     Type, Uuid, ValueError, array, dictionary,
 };
 #[cfg(feature = "serde")]
-pub use xpc_object::{DecodeError, Misfit, from_dictionary, to_dictionary};
+pub use xpc_object::{DecodeError, DecodeErrorKind, Misfit, from_dictionary, to_dictionary};
 pub use xpc_runtime_macros::service_name;

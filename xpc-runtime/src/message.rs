@@ -37,6 +37,56 @@ impl Message {
     }
 }
 
+#[cfg(feature = "serde")]
+impl Message {
+    /// Reads the message as a type of your own that implements serde's `Deserialize`, as
+    /// [`from_dictionary`](crate::from_dictionary) does; on Linux straight from its bytes, with no dictionary between. With
+    /// the feature `serde`.
+    ///
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use xpc_runtime::{Error, Inactive, Accepted, to_dictionary};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// enum Request {
+    ///     Add { a: i64, b: i64 },
+    ///     Greet(String),
+    /// }
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Answer {
+    ///     text: String,
+    /// }
+    ///
+    /// fn serve(peer: Inactive<Accepted>) {
+    ///     peer.on_message(|_, message| -> Result<(), Error> {
+    ///         let text = match message.decode()? {
+    ///             Request::Add { a, b } => (a + b).to_string(),
+    ///             Request::Greet(name) => format!("Hello, {name}!"),
+    ///         };
+    ///         message.reply_with(to_dictionary(&Answer { text })?)
+    ///     })
+    ///     .activate();
+    /// }
+    /// # let listener = xpc_runtime::Listener::anonymous().activate(serve);
+    /// # let connection = xpc_runtime::Connection::from_endpoint(&listener.endpoint()).activate();
+    ///
+    /// let reply = connection.send_with_reply_blocking(&to_dictionary(&Request::Add { a: 2, b: 3 })?)?;
+    /// assert_eq!(reply.decode::<Answer>()?.text, "5");
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Decode`] where the message does not fit the type, or holds what has no bytes: a descriptor, shared memory
+    /// or an endpoint.
+    pub fn decode<T: serde_core::de::DeserializeOwned>(&self) -> Result<T, Error> {
+        match self.0.bytes() {
+            Some(bytes) => Ok(xpc_object::from_message(bytes)?),
+            None => Ok(xpc_object::from_dictionary(self)?),
+        }
+    }
+}
+
 macro_rules! getters {
     ($($name:ident: $type:ty),*) => {
         /// The typed getters of [`Dictionary`], which here read the message where it lies, if it can be: nothing is made of

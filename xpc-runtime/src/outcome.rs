@@ -4,7 +4,8 @@ use crate::logging::{self, Level};
 
 /// What a message handler may return: nothing, or a `Result`, so that `?` can be used in it.
 ///
-/// An `Err` is written to the [log](crate::logging). If the message awaits a reply and got none, its sender is interrupted.
+/// The error is of any type that can be printed: [`Error`](crate::Error), or `Box<dyn std::error::Error>` where others are
+/// passed on too. It is no answer: what the client is to know of a failure belongs into the reply. An `Err` is written to the [log](crate::logging). If the message awaits a reply and got none, its sender is interrupted.
 pub trait HandlerOutcome: sealed::Sealed {
     #[doc(hidden)]
     fn report(self);

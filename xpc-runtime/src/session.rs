@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use xpc_object::Dictionary;
@@ -98,7 +99,7 @@ impl InactiveSession {
 /// then may be discarded.
 #[doc(alias = "xpc_session_t")]
 #[derive(Clone)]
-pub struct Session(backend::Session);
+pub struct Session(pub(crate) backend::Session);
 
 impl Session {
     /// A session with the service of this name (its `CFBundleIdentifier`) in the app's bundle.
@@ -133,6 +134,20 @@ impl Session {
         ReplyFuture::new(self.0.send_with_reply(message))
     }
 
+    /// Queues a request, and has `handler` called with its outcome on this queue, as
+    /// [`Connection::send_with_reply_on`](crate::Connection::send_with_reply_on) does. The session is kept until then.
+    ///
+    /// # Errors
+    /// Those of [`send_with_reply`](Self::send_with_reply), to `handler`.
+    pub fn send_with_reply_on(
+        &self,
+        queue: &Queue,
+        message: &Dictionary,
+        handler: impl FnOnce(Result<Message, Error>) + Send + 'static,
+    ) {
+        self.0.send_with_reply_on(&queue.0, message, move |outcome| handler(neutral(outcome).map(Message::new)));
+    }
+
     /// Sends a request and blocks until its reply arrives.
     ///
     /// # Errors
@@ -151,11 +166,18 @@ impl Session {
         neutral(self.0.send_with_reply_blocking(message, Some(timeout))).map(Message::new)
     }
 
-    /// Ends the session, for all clones: what has not left is discarded, pending replies fail with [`Error::Invalid`].
+    /// Ends the session, for all clones: what has not left is discarded, pending replies fail with [`Error::Invalid`], and
+    /// the last event comes, also where all clones are dropped before it.
     /// Cancelling again does nothing.
     #[doc(alias = "xpc_session_cancel")]
     pub fn cancel(&self) {
         self.0.cancel();
+    }
+
+    /// Why the session is over, once it is: the text of [`Error::Invalid`]. It is there before the handler of
+    /// [`InactiveSession::on_cancelled`] runs.
+    pub fn invalidation_reason(&self) -> Option<Arc<str>> {
+        self.0.invalidation_reason()
     }
 
     /// The name that the session was made with.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use crate::connection::{Connection, Inactive, Role};
 use crate::executor::Executor;
-use crate::{HandlerOutcome, Message};
+use crate::{HandlerOutcome, InactiveSession, Message, Session};
 
 /// What a [`Spawner`] runs: one call of an asynchronous handler.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -113,22 +113,50 @@ impl<R: Role> Inactive<R> {
     pub fn on_message_async<F>(
         self,
         spawner: &Spawner,
-        mut handler: impl FnMut(&Connection, Message) -> F + Send + 'static,
+        handler: impl FnMut(&Connection, Message) -> F + Send + 'static,
     ) -> Self
     where
         F: Future + Send + 'static,
         F::Output: HandlerOutcome,
     {
-        let lane = Arc::new(Lane { spawner: spawner.clone(), state: Mutex::default() });
-        self.on_message(move |connection, message| {
-            let future = Box::pin(handler(connection, message));
-            let place = lane.clone().enter(connection);
-            lane.spawner.spawn.spawn(Box::pin(InFlight { future, _place: place }));
-        })
+        self.on_message(Lane::handler(spawner, handler))
     }
 }
 
-/// What is being handled of one connection.
+impl InactiveSession {
+    /// Sets what runs for each message that the service sends, as [`on_message`](Self::on_message) does, to its end on the
+    /// spawner's executor: as [`Inactive::on_message_async`] does for a connection.
+    pub fn on_message_async<F>(
+        self,
+        spawner: &Spawner,
+        handler: impl FnMut(&Session, Message) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future + Send + 'static,
+        F::Output: HandlerOutcome,
+    {
+        self.on_message(Lane::handler(spawner, handler))
+    }
+}
+
+/// Whoever gets messages, and can let them wait.
+trait Receiver: Clone + Send + Sync + Unpin + 'static {
+    fn hold_messages(&self, hold: bool);
+}
+
+impl Receiver for Connection {
+    fn hold_messages(&self, hold: bool) {
+        self.0.hold_messages(hold);
+    }
+}
+
+impl Receiver for Session {
+    fn hold_messages(&self, hold: bool) {
+        self.0.hold_messages(hold);
+    }
+}
+
+/// What is being handled of one connection or session.
 struct Lane {
     spawner: Spawner,
     state: Mutex<State>,
@@ -141,42 +169,59 @@ struct State {
 }
 
 impl Lane {
+    /// The handler that has what `handler` returns run.
+    fn handler<R, F>(
+        spawner: &Spawner,
+        mut handler: impl FnMut(&R, Message) -> F + Send + 'static,
+    ) -> impl FnMut(&R, Message) + Send + 'static
+    where
+        R: Receiver,
+        F: Future<Output: HandlerOutcome> + Send + 'static,
+    {
+        let lane = Arc::new(Self { spawner: spawner.clone(), state: Mutex::default() });
+        move |receiver, message| {
+            let future = Box::pin(handler(receiver, message));
+            let place = lane.clone().enter(receiver);
+            lane.spawner.spawn.spawn(Box::pin(InFlight { future, _place: place }));
+        }
+    }
+
     /// Inside the handler: where the lane is full now, the handler is not called again before somebody has left it.
-    fn enter(self: Arc<Self>, connection: &Connection) -> Place {
+    fn enter<R: Receiver>(self: Arc<Self>, receiver: &R) -> Place<R> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.in_flight += 1;
         if state.in_flight >= self.spawner.max_in_flight {
             state.held = true;
-            connection.0.hold_messages(true);
+            receiver.hold_messages(true);
         }
         drop(state);
-        Place { lane: self, connection: connection.clone() }
+        Place { lane: self, receiver: receiver.clone() }
     }
 }
 
 /// A message's place in its lane.
-struct Place {
+struct Place<R: Receiver> {
     lane: Arc<Lane>,
-    connection: Connection,
+    receiver: R,
 }
 
-impl Drop for Place {
+impl<R: Receiver> Drop for Place<R> {
     fn drop(&mut self) {
         let mut state = self.lane.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.in_flight -= 1;
         if std::mem::take(&mut state.held) {
-            self.connection.0.hold_messages(false);
+            self.receiver.hold_messages(false);
         }
     }
 }
 
-struct InFlight<F> {
+struct InFlight<F, R: Receiver> {
     /// Goes first: its message, unanswered, interrupts the requester.
     future: Pin<Box<F>>,
-    _place: Place,
+    _place: Place<R>,
 }
 
-impl<F: Future<Output: HandlerOutcome>> Future for InFlight<F> {
+impl<F: Future<Output: HandlerOutcome>, R: Receiver> Future for InFlight<F, R> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {

@@ -35,6 +35,9 @@ fn write() {
     log::warn!("a record of the test, {}", 7);
     log::info!(target: "elsewhere", "an info of the test");
     log::debug!("too little of the test to be written");
+    // Past the macro, which asks for the level first.
+    let record = log::Record::builder().level(log::Level::Debug).args(format_args!("as little of the test")).build();
+    log::logger().log(&record);
     assert!(logging::init_log(log::LevelFilter::Info).is_err(), "there is one");
     let subscriber = tracing_subscriber::registry().with(Layer);
     tracing::subscriber::with_default(subscriber, || {

@@ -1,17 +1,13 @@
 //! Requests whose replies come to a queue, or in time, between the two ends of an anonymous listener.
 
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use xpc_runtime::{Connection, Dictionary, Error, Listener, Message, Queue};
-
-/// Nothing here takes a second; whoever waits this long waits for ever.
-const FOR_EVER: Duration = Duration::from_secs(60);
+use xpc_runtime_tests::{FOR_EVER, block_on, op};
 
 type Kept = Arc<Mutex<Vec<Message>>>;
 
@@ -35,27 +31,6 @@ fn listen() -> (Listener, Kept) {
         .activate();
     });
     (listener, kept)
-}
-
-fn op(name: &str) -> Dictionary {
-    Dictionary::new().with("op", name)
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return output;
-        }
-        thread::park_timeout(FOR_EVER);
-    }
 }
 
 #[test]

@@ -1,17 +1,13 @@
 //! Asynchronous handlers, between the two ends of an anonymous listener.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
-use std::time::Duration;
+use std::task::{Poll, Waker};
+use std::thread;
 
 use xpc_runtime::{Connection, Dictionary, Error, Listener, Message, ReplyFuture, Spawner, Task};
-
-/// Nothing here takes a second; whoever waits this long waits for ever.
-const FOR_EVER: Duration = Duration::from_secs(60);
+use xpc_runtime_tests::{FOR_EVER, block_on};
 
 /// Shut until it is opened, for as many as ask.
 #[derive(Clone, Default)]
@@ -42,23 +38,6 @@ impl Gate {
 
 fn number(n: u64) -> Dictionary {
     Dictionary::new().with("n", n)
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return output;
-        }
-        thread::park_timeout(FOR_EVER);
-    }
 }
 
 /// A listener that says which message's handler was called, and answers when the gate is open.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs};
 use super::identity::SignerArgs;
-use super::ui::Ui;
+use super::ui::{Ui, short};
 use super::{Failure, Outcome, signing};
 use crate::build;
 use crate::bundle::{assemble, publish, staging::Staging, tree};
@@ -19,9 +19,14 @@ use crate::workspace::{self, Outside};
 
 /// Build an app and its services, and put them into a signed bundle
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The bundle is published at <target-dir>/xpc/<target>/<profile>/<App>.app, whole or not at all."
-)]
+#[command(after_help = "\
+The bundle is published at <target-dir>/xpc/<target>/<profile>/<App>.app, whole or not at all.
+
+Examples:
+  cargo xpc bundle                          for this machine, or for cargo's `build.target`
+  cargo xpc bundle --universal --release    for both kinds of Macs
+  cargo xpc bundle --universal --sign development
+  cargo xpc bundle --universal --services-only --out services")]
 pub struct BundleArgs {
     #[command(flatten)]
     select: SelectArgs,
@@ -238,7 +243,7 @@ fn bundle(
     faults::point("signed");
     let published = publish::publish(&unsigned.staging, replace)?;
     faults::point("published");
-    ui.status("Bundled", format_args!("{published} ({})", what(plan)));
+    ui.status("Bundled", format_args!("{} ({})", short(&published), what(plan)));
     let finished = Finished {
         bundle: &published,
         identifier: plan.main.identifier.as_str(),
@@ -256,7 +261,7 @@ pub(super) fn stage(destination: &Utf8Path, ui: &Ui) -> Result<Staging, Failure>
         tree::make_folder(parent)?;
     }
     Ok(Staging::begin(destination, || {
-        ui.status("Blocking", format_args!("waiting for another cargo xpc that works on {destination}"));
+        ui.status("Blocking", format_args!("waiting for another cargo xpc that works on {}", short(destination)));
     })?)
 }
 

@@ -7,7 +7,7 @@ use super::bundle::{Asked, build_area, compile, prepare, stage};
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs, current_folder};
 use super::identity::SignerArgs;
 use super::signing::AppSigning;
-use super::ui::Ui;
+use super::ui::{Ui, short};
 use super::{Failure, Outcome, signing};
 use crate::build::BuiltArtifacts;
 use crate::bundle::staging::StagingError;
@@ -21,9 +21,14 @@ use crate::sign;
 /// Put services into an app that any tool made, and sign it again
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The services are built for the architectures that the app has, and take its versions. Everything else in the app stays
-as it is, but for what a new seal must change; so do its entitlements, flags and identifiers. The app is copied,
-changed, signed, read back, and replaced in one step: if anything fails it stays as it was.")]
+The services are built for the architectures that the app has, and take its versions. Everything else in the app stays \
+as it is, but for what a new seal must change; so do its entitlements, flags and identifiers. The app is copied, \
+changed, signed, read back, and replaced in one step: if anything fails it stays as it was.
+
+Examples:
+  cargo xpc embed Demo.app --release        all services that the app lists
+  cargo xpc embed Demo.app greeter          one of them
+  cargo xpc embed Demo.app made/greeter.xpc --sign DeveloperID.p12")]
 pub struct EmbedArgs {
     /// The app
     #[arg(value_name = "X.app")]
@@ -257,7 +262,7 @@ fn finish(args: &EmbedArgs, app: &Utf8Path, host: &HostApp, work: &Work<'_>, ui:
         (None, true) => "not signed, as asked for by --no-sign".to_owned(),
         (None, false) => "not signed: its program is not Mach-O".to_owned(),
     };
-    ui.status("Published", format_args!("{published} ({how})"));
+    ui.status("Published", format_args!("{} ({how})", short(&published)));
     ui.json("embed-finished", &Finished { bundle: &published, embedded, signed });
     Ok(Exit::Ok.into())
 }

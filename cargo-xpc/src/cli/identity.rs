@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::ui::Ui;
 use super::{Failure, Outcome};
+use crate::child;
 use crate::exit::Exit;
 use crate::sign::identity::{CertificateSummary, Password, Passwords, Store, StoredIdentity};
 use crate::sign::{self, Identity};
@@ -15,7 +16,12 @@ use crate::sign::{self, Identity};
 /// Make and show identities to sign with
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A development identity is an RSA key and a certificate that signs itself: nobody else trusts it, and what it signs keeps its identity from build to build. It is kept in $CARGO_XPC_IDENTITIES, or else in ~/Library/Application Support/cargo-xpc/identities on macOS and $XDG_DATA_HOME/cargo-xpc/identities (~/.local/share/…) elsewhere; only you can read its key."
+    after_help = "A development identity is an RSA key and a certificate that signs itself: nobody else trusts it, and what it signs keeps its identity from build to build. It is kept in $CARGO_XPC_IDENTITIES, or else in ~/Library/Application Support/cargo-xpc/identities on macOS and $XDG_DATA_HOME/cargo-xpc/identities (~/.local/share/…) elsewhere; only you can read its key.
+
+Examples:
+  cargo xpc identity create
+  cargo xpc bundle --universal --sign development
+  cargo xpc identity show DeveloperID.p12 --password-file secret"
 )]
 pub struct IdentityArgs {
     #[command(subcommand)]
@@ -93,6 +99,17 @@ impl KeyArgs {
             _ => None,
         };
         Ok(Identity::load(id, self.key.as_deref(), &Passwords { given, prompt: &ask })?)
+    }
+}
+
+/// Sees to it that no program which is started from now on inherits the variable that `--password-env` names, whichever
+/// subcommand has it.
+pub(super) fn withhold_password(matches: &clap::ArgMatches) {
+    if let Ok(Some(name)) = matches.try_get_one::<String>("password_env") {
+        child::withhold(name);
+    }
+    if let Some((_, matches)) = matches.subcommand() {
+        withhold_password(matches);
     }
 }
 

@@ -131,7 +131,8 @@ fn run_inner(mut args: Vec<OsString>) -> ExitCode {
     if let Some((choice, _)) = colors.into_iter().find(|(_, word)| says("--color", word)) {
         choice.write_global();
     }
-    let cli = match Cli::command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let matches = Cli::command().try_get_matches_from(args).inspect(identity::withhold_password);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(usage) => {
             // clap answers 0 for `--help` and 2 for misuse, as this program does.

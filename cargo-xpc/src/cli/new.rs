@@ -4,7 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use super::cargo_args::current_folder;
-use super::ui::Ui;
+use super::ui::{Ui, short};
 use super::{Failure, Outcome};
 use crate::config::BundleId;
 use crate::exit::Exit;
@@ -16,6 +16,12 @@ use crate::scaffold::{self, Kind, Origin, Request, ScaffoldPlan};
 /// Inside one: a service package and its interface, added to the members and to the app's services.
 /// Inside a package that is no workspace: nothing, until that package's Cargo.toml has a line `[workspace]`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xpc new demo --identifier org.example.demo    an app with a service
+  cargo xpc new counter                               in there: one more service
+  cargo xpc new helper --template standalone          one without an interface package
+  cargo xpc new helper --app viewer                   where there are several apps")]
 pub struct NewArgs {
     /// The new folder; its name becomes the package's
     #[arg(required_unless_present = "list_templates", value_parser = not_empty)]
@@ -29,10 +35,10 @@ pub struct NewArgs {
     /// The app that gets the service, where there are several; any other binary named here becomes an app
     #[arg(long)]
     app: Option<String>,
-    /// The template [default: default]
+    /// The template, one of those that --list-templates shows [default: default]
     #[arg(long, value_name = "NAME", help_heading = "Templates")]
     template: Option<String>,
-    /// A folder with templates of your own
+    /// A folder with templates of your own, made like the folder `templates` of cargo-xpc's repository
     #[arg(long, value_name = "DIR", help_heading = "Templates")]
     template_dir: Option<Utf8PathBuf>,
     /// Show the templates there are
@@ -72,7 +78,7 @@ pub fn run(args: &NewArgs, ui: &Ui) -> Outcome {
     if !args.dry_run {
         scaffold::apply(&plan)?;
     }
-    report(&plan, args.dry_run, &here, ui);
+    report(&plan, args.dry_run, ui);
     Ok(Exit::Ok.into())
 }
 
@@ -103,35 +109,30 @@ struct Scaffold<'a> {
     plan: &'a ScaffoldPlan,
 }
 
-fn report(plan: &ScaffoldPlan, dry_run: bool, here: &Utf8Path, ui: &Ui) {
-    let shown = |path: &Utf8Path| match path.strip_prefix(here) {
-        Ok(rest) if rest.as_str().is_empty() => Utf8PathBuf::from("."),
-        Ok(rest) => rest.to_owned(),
-        Err(_) => path.to_owned(),
-    };
+fn report(plan: &ScaffoldPlan, dry_run: bool, ui: &Ui) {
     for note in &plan.notes {
         ui.warn(note);
     }
     ui.json("scaffold", &Scaffold { written: !dry_run, plan });
     if dry_run {
         for file in &plan.files {
-            ui.out(format_args!("create {}", shown(&file.path)));
+            ui.out(format_args!("create {}", short(&file.path)));
         }
         for edit in &plan.edits {
             for change in &edit.changes {
-                ui.out(format_args!("edit   {}: {change}", shown(&edit.path)));
+                ui.out(format_args!("edit   {}: {change}", short(&edit.path)));
             }
         }
         return;
     }
     for file in &plan.files {
-        ui.verbose("Writing", shown(&file.path));
+        ui.verbose("Writing", short(&file.path));
     }
-    ui.status("Created", format_args!("{} in `{}`", what_was_made(plan), shown(&plan.folder)));
+    ui.status("Created", format_args!("{} in `{}`", what_was_made(plan), short(&plan.folder)));
     for edit in &plan.edits {
-        ui.status("Edited", format_args!("`{}`: {}", shown(&edit.path), edit.changes.join(", ")));
+        ui.status("Edited", format_args!("`{}`: {}", short(&edit.path), edit.changes.join(", ")));
     }
-    ui.out(next_step(plan, &shown(&plan.folder)));
+    ui.out(next_step(plan, short(&plan.folder)));
 }
 
 fn what_was_made(plan: &ScaffoldPlan) -> String {

@@ -8,15 +8,21 @@ use camino::Utf8PathBuf;
 
 use super::bundle::{Asked, execute, plan_job};
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs};
-use super::ui::Ui;
+use super::ui::{Ui, short};
 use super::{Failure, Outcome};
+use crate::child;
 use crate::exit::Exit;
 use crate::plan::{BundlePlan, SignRequest, Targets};
-use crate::workspace::cargos_own_variables;
 
 /// Bundle an app for this machine and start it
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Standard output and the exit status are the app's own.")]
+#[command(after_help = "\
+Standard output and the exit status are the app's own. Services start when the app sends them something; what they write \
+appears on standard error, after their names.
+
+Examples:
+  cargo xpc run
+  cargo xpc run --release -- --an-option of-the-app")]
 pub struct RunArgs {
     #[command(flatten)]
     select: SelectArgs,
@@ -33,8 +39,8 @@ pub struct RunArgs {
 pub fn run(args: &RunArgs, ui: &Ui) -> Outcome {
     let (plan, bundle) = bundle_for_this_machine(&args.select, &args.build, &args.manifest, ui)?;
     let program = bundle.join("Contents/MacOS").join(&plan.main.program.bin);
-    ui.status("Running", &program);
-    let mut command = Command::new(&program);
+    ui.status("Running", short(&program));
+    let mut command = child::command(&program);
     command.args(&args.args);
     become_another(command)
 }
@@ -63,9 +69,6 @@ pub(super) fn bundle_for_this_machine(
 
 /// In place of this process, as `cargo run` does: signals, the terminal and the status are the other program's own.
 pub(super) fn become_another(mut command: Command) -> Outcome {
-    for name in cargos_own_variables() {
-        command.env_remove(name);
-    }
     let error = command.exec();
     let program = command.get_program().to_string_lossy();
     Err(Failure::new(Exit::Io, format_args!("cannot start `{program}`: {error}")))

@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::identity::SignerArgs;
-use super::ui::Ui;
+use super::ui::{Ui, short};
 use super::{Failure, Outcome, signing};
 use crate::bundle::staging::Staging;
 use crate::bundle::{publish, tree};
@@ -20,9 +20,18 @@ use crate::sign::{
 /// Sign an app and everything in it, inside out
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-SCOPE names one piece of code: its path in the bundle (Contents/XPCServices/greeter.xpc), its name (greeter.xpc) or its
-identifier; `.` is the app itself. Without a scope, entitlements and the identifier are the app's own, and options go
-to every program; without a scope, a policy goes to all that somebody else signed. The bundle is copied, signed, read back, and replaced in one step: if anything fails it stays as it was.")]
+SCOPE names one piece of code: its path in the bundle (Contents/XPCServices/greeter.xpc), its name (greeter.xpc) or its \
+identifier; `.` is the app itself. Without a scope, entitlements and the identifier are the app's own, and options go \
+to every program; without a scope, a policy goes to all that somebody else signed. The bundle is copied, signed, read \
+back, and replaced in one step: if anything fails it stays as it was.
+
+Examples:
+  cargo xpc sign Demo.app                   ad hoc
+  cargo xpc sign Demo.app --dry-run         what would be signed, how, and why
+  cargo xpc sign Demo.app --entitlements demo.entitlements \\
+      --entitlements greeter.xpc=greeter.entitlements
+  cargo xpc sign Demo.app --identity DeveloperID.p12 --password-file secret \\
+      --timestamp http://timestamp.apple.com/ts01")]
 pub struct SignArgs {
     /// The bundle
     #[arg(value_name = "X.app")]
@@ -54,7 +63,7 @@ pub struct SignArgs {
     /// Identifier, instead of the bundle's own
     #[arg(long, value_name = "[SCOPE=]ID")]
     identifier: Vec<String>,
-    /// Flags: runtime, library, hard, kill, …
+    /// Flags: host, hard, kill, expires, restrict, enforcement, library, runtime
     #[arg(long, value_name = "[SCOPE=]FLAG,…")]
     options: Vec<String>,
     /// What an old signature passes on; by default nothing
@@ -116,7 +125,7 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
     faults::point("staged");
     let plan = sign::prepare(&bundle, &request)?;
     signing::warn_of_removed(&plan, ui);
-    signing::tell_kept(&plan, ui);
+    signing::tell(&plan, ui);
     let signed = signing::execute(&plan, &bundle, ui)?;
     faults::point("signed");
     let published = publish::publish(&staging, publish::Replace::asked(args.non_atomic))?;
@@ -128,7 +137,7 @@ pub fn run(args: &SignArgs, ui: &Ui) -> Outcome {
         1 => "1 signature".to_owned(),
         count => format!("{count} signatures"),
     };
-    ui.status("Signed", format_args!("{published} ({}, {count})", plan.identity));
+    ui.status("Signed", format_args!("{} ({}, {count})", short(&published), plan.identity));
     let finished = Finished {
         bundle: &published,
         identity: &plan.identity,

@@ -11,8 +11,8 @@ use crate::exit::Exit;
 use crate::macho::CodeFlags;
 use crate::plan::{BundlePart, BundlePlan};
 use crate::sign::{
-    self, CodeKind, Constraint, Entitlements, Identity, KeptCode, Preserve, Profile, Requirement, Scope, SignPlan,
-    SignRequest, SignedBundle,
+    self, CodeKind, Constraint, Entitlements, Identity, KeptCode, PlannedSignature, Preserve, Profile, Requirement,
+    Scope, SignPlan, SignRequest, SignedBundle,
 };
 use crate::verify;
 
@@ -39,7 +39,7 @@ pub(super) fn sign_and_read_back(plan: &BundlePlan, bundle: &Utf8Path, ui: &Ui) 
     }
     let signatures = sign::prepare(bundle, &request)?;
     warn_of_removed(&signatures, ui);
-    tell_kept(&signatures, ui);
+    tell(&signatures, ui);
     execute(&signatures, bundle, ui)?;
     Ok(())
 }
@@ -164,13 +164,18 @@ pub(super) fn sign_embedded(
     }
     let plan = sign::prepare(bundle, &request)?;
     warn_of_removed(&plan, ui);
-    tell_kept(&plan, ui);
+    tell(&plan, ui);
     execute(&plan, bundle, ui)?;
     Ok(())
 }
 
-/// What keeps the signature that it has.
-pub(super) fn tell_kept(plan: &SignPlan, ui: &Ui) {
+/// What keeps the signature that it has, and what runs only where a profile says so.
+pub(super) fn tell(plan: &SignPlan, ui: &Ui) {
+    for signature in &plan.signatures {
+        if let Some(profile) = &signature.provisioning_profile {
+            ui.status("Granted", format_args!("{} by {profile}", signature.path));
+        }
+    }
     for kept in &plan.kept {
         ui.status("Kept", format_args!("{} as it is signed: {}", kept.path, kept.policy_because));
     }
@@ -215,6 +220,16 @@ pub(super) fn execute(plan: &SignPlan, bundle: &Utf8Path, ui: &Ui) -> Result<Sig
     if let Some(KeptCode { path, .. }) = broken {
         let message = format!(
             "`{path}` was to keep its signature, and does not verify: get it anew from its maker, or sign it with `--third-party {path}=anew`; nothing is published:{}",
+            errors.concat()
+        );
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let unmet = plan.signatures.iter().filter(|signature| signature.requirement_is_given()).find(|signature| {
+        report.errors().any(|it| it.what == verify::What::RequirementFailed && it.path == signature.executable)
+    });
+    if let Some(PlannedSignature { executable, .. }) = unmet {
+        let message = format!(
+            "`{executable}` does not satisfy the requirement that was given for it: correct --requirements, or the key `requirements`; nothing is published:{}",
             errors.concat()
         );
         return Err(Failure::new(Exit::Usage, message));

@@ -1,19 +1,23 @@
 //! `cargo xpc test`.
 
 use std::ffi::OsString;
-use std::process::Command;
 
 use super::Outcome;
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs};
 use super::run::{become_another, bundle_for_this_machine};
-use super::ui::Ui;
+use super::ui::{Ui, short};
+use crate::child;
 
 /// Run `cargo test` with the services of an app reachable
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The app is bundled for this machine, and the tests find its services by their names: XPC_RUNTIME_BUNDLE names the bundle to
-them. On macOS launchd lets only programs inside of a bundle reach its services, and test programs stand outside. Standard
-output and the exit status are `cargo test`'s own.")]
+The app is bundled for this machine, and the tests find its services by their names: XPC_RUNTIME_BUNDLE names the \
+bundle to them. On macOS launchd lets only programs inside of a bundle reach its services, and test programs stand \
+outside. Standard output and the exit status are `cargo test`'s own.
+
+Examples:
+  cargo xpc test
+  cargo xpc test greets -p demo -- --nocapture")]
 pub struct TestArgs {
     /// Run only tests whose name contains this
     #[arg(value_name = "FILTER")]
@@ -62,9 +66,13 @@ pub fn run(args: &TestArgs, ui: &Ui) -> Outcome {
         );
     }
     let select = SelectArgs::app(args.app.clone());
-    let (_, bundle) = bundle_for_this_machine(&select, &args.build, &args.manifest, ui)?;
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let (plan, bundle) = bundle_for_this_machine(&select, &args.build, &args.manifest, ui)?;
+    let mut command = child::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.arg("test").args(cargo_args(args)).args(args.build.words(ui)).args(args.manifest.words());
+    // Where cargo's configuration builds for another machine by default, the tests have to be told of this one as well.
+    if let Some(build) = plan.main.builds.iter().find(|build| build.names_target()) {
+        command.arg("--target").arg(&build.target);
+    }
     if let Some(filter) = &args.filter {
         command.arg(filter);
     }
@@ -72,7 +80,7 @@ pub fn run(args: &TestArgs, ui: &Ui) -> Outcome {
         command.arg("--").args(&args.args);
     }
     command.env("XPC_RUNTIME_BUNDLE", &bundle);
-    ui.status("Testing", format_args!("with the services of {bundle}"));
+    ui.status("Testing", format_args!("with the services of {}", short(&bundle)));
     become_another(command)
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -36,6 +36,16 @@ pub enum Verbosity {
 
 /// Set once an answer could not be written: the run must not end as if it had been.
 static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// A path as cargo shows it: from the current folder, if it is in there.
+pub fn short(path: &Utf8Path) -> &Utf8Path {
+    let here = std::env::current_dir().unwrap_or_default();
+    match path.strip_prefix(Utf8Path::from_path(&here).unwrap_or(path)) {
+        Ok(rest) if rest.as_str().is_empty() => Utf8Path::new("."),
+        Ok(rest) => rest,
+        Err(_) => path,
+    }
+}
 
 /// The only way out to the terminal.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ requirement. Text without `=` is taken as text where no file has that name:
   cargo xpc verify X.app -R '=identifier \"com.example.demo\" and anchor apple generic'
 What only a Mac can tell (`anchor trusted`, `notarized`) is said to be undecided, and exits 1.")]
 pub struct VerifyArgs {
-    /// The bundle, or a Mach-O file by itself
+    /// The bundle, or a Mach-O file by itself; a bundle's main executable stands for the bundle
     #[arg(value_name = "X.app")]
     bundle: Utf8PathBuf,
 
@@ -68,7 +68,9 @@ pub fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
         }
         Verdict::Invalid => {
             let asked = if requirement.is_some() { " or as required" } else { "" };
-            ui.out(format_args!("{}: not as sealed{asked} ({} findings)", args.bundle, report.errors().count()));
+            let count = report.errors().count();
+            let findings = if count == 1 { "finding" } else { "findings" };
+            ui.out(format_args!("{}: not as sealed{asked} ({count} {findings})", args.bundle));
             Ok(Exit::No.into())
         }
         Verdict::NotSigned => {

@@ -12,6 +12,8 @@ use crate::exit::{Coded, Exit};
 use crate::macho::{Arch, CdHash, CodeFlags, Content, FileKind, HashKind, MachFile, Slice, Target, sniff};
 use crate::plan::ENTITLEMENTS;
 use crate::property_list;
+use crate::provisioning::{self, Provisioning};
+use crate::verify::read_profile;
 
 pub use self::render::render;
 
@@ -56,6 +58,9 @@ pub struct Item {
     pub executable: Option<Utf8PathBuf>,
     /// What that file is.
     pub code: Code,
+    /// The provisioning profile that stands in the bundle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provisioning_profile: Option<Profile>,
     /// Bytes in all files.
     pub size: u64,
     /// Bundles and code within.
@@ -88,6 +93,16 @@ pub enum Code {
     },
     /// None is named, or none is there.
     Missing,
+}
+
+/// A provisioning profile.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// What it says.
+    Read(Provisioning),
+    /// Why it cannot be read.
+    Problem(String),
 }
 
 /// One architecture.
@@ -174,9 +189,19 @@ impl Inspector {
             package_type: string("CFBundlePackageType"),
             executable,
             code,
+            provisioning_profile: self.profile(&anatomy.content)?,
             size: self.size_of_folder(&anatomy.root),
             items,
         })
+    }
+
+    fn profile(&self, content: &Utf8Path) -> Result<Option<Profile>, InspectError> {
+        let path = content.join(provisioning::FILE);
+        if !self.root.is_file(&path)? {
+            return Ok(None);
+        }
+        let read = self.root.read(&path).map_err(|error| error.to_string()).and_then(|bytes| read_profile(&bytes));
+        Ok(Some(read.map_or_else(Profile::Problem, Profile::Read)))
     }
 
     /// A framework is shown as its current version; the others stand within it.
@@ -261,6 +286,7 @@ impl Inspector {
             package_type: None,
             executable: Some(path.to_owned()),
             code,
+            provisioning_profile: None,
             size,
             items: Vec::new(),
         }))

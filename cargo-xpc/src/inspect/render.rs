@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use plist::Value;
 
-use super::{Code, Item, SignatureInfo, SliceInfo};
+use super::{Code, Item, Profile, SignatureInfo, SliceInfo};
 use crate::macho::CodeFlags;
 
 /// The tree below `item`, for a terminal: one block an item, without a line break at the end.
@@ -74,7 +74,15 @@ fn facts(item: &Item) -> Vec<(&'static str, String)> {
             );
         }
     }
+    facts.extend(item.provisioning_profile.iter().map(|profile| ("profile", profile_line(profile))));
     facts
+}
+
+fn profile_line(profile: &Profile) -> String {
+    match profile {
+        Profile::Read(profile) => profile.to_string(),
+        Profile::Problem(why) => format!("cannot be read: {why}"),
+    }
 }
 
 /// One line where all architectures agree, as they should; else one a piece, with its name.

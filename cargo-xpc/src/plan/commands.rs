@@ -95,6 +95,13 @@ pub struct BuildCommand {
     pub folders: Vec<Utf8PathBuf>,
 }
 
+impl BuildCommand {
+    /// Whether it says which target: else cargo builds for the machine that it runs on, in another folder.
+    pub fn names_target(&self) -> bool {
+        self.args.iter().any(|arg| arg == "--target")
+    }
+}
+
 /// All that a command depends on.
 pub(super) struct Inputs<'a> {
     pub(super) metadata: &'a Metadata,

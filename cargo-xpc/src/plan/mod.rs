@@ -258,6 +258,8 @@ pub fn targets(request: &Targets, machine: &Machine) -> Result<ChosenTargets, Pl
             "a target of your own (JSON) cannot be bundled: its programs' kind is unknown"
         } else if triple.contains("-apple-") && !is_macos(triple) && !is_universal(triple) {
             "of Apple's systems only macOS has XPC services that an app may bring: use aarch64-apple-darwin or x86_64-apple-darwin"
+        } else if triple.contains("-windows") || triple.starts_with("wasm") {
+            "apps with services run on macOS, and on Linux for development: use aarch64-apple-darwin or x86_64-apple-darwin"
         } else {
             continue;
         };

@@ -7,6 +7,7 @@ use plist::{Dictionary, Value};
 
 use super::SignError;
 use crate::property_list;
+use crate::provisioning::is_restricted;
 
 /// What a program asks the system for.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,16 +17,6 @@ pub struct Entitlements {
     /// Keys and values.
     pub content: Dictionary,
 }
-
-/// Entitlements that macOS grants to a team with a provisioning profile only; `.` at the end marks a prefix.
-pub const RESTRICTED: [&str; 6] = [
-    "com.apple.developer.",
-    "com.apple.private.",
-    "com.apple.rootless.",
-    "com.apple.application-identifier",
-    "application-identifier",
-    "keychain-access-groups",
-];
 
 /// Lets a debugger attach.
 pub const GET_TASK_ALLOW: &str = "com.apple.security.get-task-allow";
@@ -71,9 +62,7 @@ impl Entitlements {
 
     /// The keys that need a team, with what is asked for.
     pub(super) fn restricted(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.content.iter().map(|(key, value)| (key.as_str(), value)).filter(|(key, _)| {
-            RESTRICTED.iter().any(|rule| if rule.ends_with('.') { key.starts_with(rule) } else { key == rule })
-        })
+        self.content.iter().map(|(key, value)| (key.as_str(), value)).filter(|(key, _)| is_restricted(key))
     }
 
     /// Whether a key is there and true.

@@ -33,7 +33,7 @@ use crate::macho::CodeFlags;
 
 pub use self::admission::check_entitlements;
 pub use self::constraint::{Constrained, Constraint};
-pub use self::entitlements::{Entitlements, GET_TASK_ALLOW, RESTRICTED};
+pub use self::entitlements::{Entitlements, GET_TASK_ALLOW};
 pub use self::error::SignError;
 pub use self::execute::{SignedBundle, SignedCode, execute};
 pub use self::identity::{Identity, IdentityError};

@@ -15,9 +15,10 @@ use super::third_party::{self, Decision};
 use super::walk::{Node, seal_file_to_be, walk};
 use super::{
     Constraint, Entitlements, Identity, KeptCode, Profile, Requirement, Scope, SignError, SignRequest, ThirdParty,
-    check_timestamp, identifier, profile,
+    check_timestamp, identifier,
 };
 use crate::macho::{Arch, CodeFlags, FileKind};
+use crate::provisioning;
 
 /// Every signature that [`execute`](super::execute) is going to make. Serialises for `--dry-run`.
 #[derive(Clone, Debug, Serialize)]
@@ -67,7 +68,7 @@ pub struct PlannedSignature {
     pub entitlements: Option<plist::Dictionary>,
     /// Where the entitlements come from.
     pub entitlements_from: Vec<String>,
-    /// The provisioning profile that grants some of them.
+    /// The provisioning profile that grants some of them, and where programs with it run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provisioning_profile: Option<String>,
     /// What becomes of the signature that was there.
@@ -85,6 +86,13 @@ pub struct PlannedSignature {
     /// The same, as it stands in the signature.
     #[serde(skip)]
     pub(super) compiled_requirement: Option<Vec<u8>>,
+}
+
+impl PlannedSignature {
+    /// Whether the request says the designated requirement; else it follows from the identity, and is always met.
+    pub fn requirement_is_given(&self) -> bool {
+        self.given_requirement.is_some()
+    }
 }
 
 /// What a signature is for.
@@ -157,7 +165,7 @@ fn plan_by(reading: Reading, bundle: &Utf8Path, request: &SignRequest) -> Result
     let mut profiles = Vec::new();
     for draft in &mut drafts {
         let Some(content) = draft.content else { continue };
-        let file = content.join(profile::FILE);
+        let file = content.join(provisioning::FILE);
         match &draft.profile {
             Some(profile) => profiles.push((file, profile.clone())),
             // Only a team's programs are looked up in a profile.
@@ -332,7 +340,7 @@ impl<'a> Draft<'a> {
             flags,
             entitlements: entitlements.as_ref().map(|entitlements| entitlements.content.clone()),
             entitlements_from: from,
-            provisioning_profile: self.profile.as_ref().map(ToString::to_string),
+            provisioning_profile: self.profile.as_ref().map(Profile::describe),
             policy: self.decision.policy,
             policy_because: self.decision.because,
             requirement,

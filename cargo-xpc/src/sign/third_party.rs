@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use super::files::Files;
+use super::identity::is_of_development;
 use super::machine::Machine;
 use super::scope::Candidate;
 use super::{CodeKind, Identity, Scope, SignError, SignRequest};
@@ -93,6 +94,8 @@ pub(super) enum Origin {
     AdHoc,
     /// Signed by the identity that signs now.
     Ours,
+    /// Signed by a development identity, which vouches for nobody: a service of this app's own, from an earlier build.
+    Development,
     /// Signed by somebody else; the team, where it is named.
     Foreign(Option<String>),
     /// Signed, but not so that it can be kept.
@@ -126,6 +129,7 @@ impl Origin {
         match signature.cms() {
             None => Self::AdHoc,
             Some(cms) if identity.made(cms) => Self::Ours,
+            Some(cms) if is_of_development(cms) => Self::Development,
             Some(_) => Self::Foreign(directory.team_id.clone()),
         }
     }
@@ -135,7 +139,7 @@ impl Origin {
         match self {
             Self::Unsigned => Some("it has no signature".to_owned()),
             Self::Unreadable(why) => Some(why.clone()),
-            Self::AdHoc | Self::Ours | Self::Foreign(_) => None,
+            Self::AdHoc | Self::Ours | Self::Development | Self::Foreign(_) => None,
         }
     }
 }
@@ -171,6 +175,7 @@ pub(super) fn decide(
         Origin::Unsigned => anew("it has no signature"),
         Origin::AdHoc => anew("its signature is ad hoc and names nobody"),
         Origin::Ours => anew("its signature is by the identity that signs now"),
+        Origin::Development => anew("its signature is by a development identity, which nobody trusts"),
         Origin::Unreadable(why) => decision(ThirdParty::Anew, format!("its signature cannot be kept: {why}")),
         Origin::Foreign(team) => {
             let by = team.as_ref().map_or_else(|| "somebody else".to_owned(), |team| format!("team {team}"));

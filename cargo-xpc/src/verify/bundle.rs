@@ -20,6 +20,7 @@ use super::rules::{KnownRules, may_be_omitted};
 use super::seal::{Entry, Seal};
 use crate::anatomy::{Anatomy, Versions, is_allowed_target};
 use crate::beneath::{Root, Stamp};
+use crate::provisioning;
 
 /// No app nests its bundles this deep.
 pub(super) const MAX_DEPTH: usize = 32;
@@ -178,6 +179,8 @@ impl<'a> Verifier<'a> {
                 seal = Some(self.shared.root.read(&anatomy.code_resources())?);
             }
         }
+        let profile = Some(content.join(provisioning::FILE));
+        let profile = profile.filter(|path| self.shared.root.is_file(path).unwrap_or_default());
         let executable = anatomy.executable();
         let code = match &executable {
             Some(executable) if self.shared.root.is_file(executable)? => Some(self.later(Job::Executable {
@@ -185,6 +188,7 @@ impl<'a> Verifier<'a> {
                 info: anatomy.info.clone(),
                 info_bytes: anatomy.info_bytes.clone(),
                 seal: seal.clone(),
+                profile,
             })),
             Some(executable) => {
                 self.find(executable, What::ExecutableMissing, "an executable", "none");

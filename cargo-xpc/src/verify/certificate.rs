@@ -61,7 +61,7 @@ const SUBJECT: [(&str, &str); 9] = [
 /// One certificate, with the very bytes that it came in: its own signature and every fingerprint are over them.
 #[derive(Clone, Debug)]
 pub(super) struct Certificate {
-    der: Vec<u8>,
+    pub der: Vec<u8>,
     /// What its issuer signed.
     signed: Vec<u8>,
     pub inner: x509_cert::Certificate,

@@ -33,8 +33,8 @@ pub(super) struct Identity {
     cdhash: CdHash,
     platform: u8,
     info: Option<Dictionary>,
-    entitlements: Option<Dictionary>,
-    chain: Option<Chain>,
+    pub entitlements: Option<Dictionary>,
+    pub chain: Option<Chain>,
 }
 
 /// The architectures of a file that are signed.

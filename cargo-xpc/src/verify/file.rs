@@ -16,7 +16,13 @@ use crate::macho::{Content, MachFile};
 /// Work that needs no other's result. Paths are relative to the outermost bundle.
 pub(super) enum Job {
     /// The main executable of a bundle, with what its signature seals besides itself.
-    Executable { path: Utf8PathBuf, info: plist::Dictionary, info_bytes: Vec<u8>, seal: Option<Vec<u8>> },
+    Executable {
+        path: Utf8PathBuf,
+        info: plist::Dictionary,
+        info_bytes: Vec<u8>,
+        seal: Option<Vec<u8>>,
+        profile: Option<Utf8PathBuf>,
+    },
     /// Any other file.
     File(FileJob),
 }
@@ -48,11 +54,14 @@ impl Job {
     pub(super) fn run(&self, root: &Root) -> Result<Done, VerifyError> {
         let mut done = Done::default();
         match self {
-            Self::Executable { path, info, info_bytes, seal } => {
+            Self::Executable { path, info, info_bytes, seal, profile } => {
                 let data = root.read(path)?;
                 let identifier = info.get("CFBundleIdentifier").and_then(plist::Value::as_string);
                 let bound = Bound { info_bytes, info, resources: seal.as_deref(), identifier };
                 done.identities = code::check(&mut done.report, path, &data, Some(&bound));
+                if let (Some(profile), Some(identities)) = (profile, &done.identities) {
+                    super::profile::check(&mut done.report, profile, &root.read(profile)?, identities);
+                }
             }
             Self::File(file) => file.run(root, &mut done.report)?,
         }

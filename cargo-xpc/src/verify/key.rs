@@ -4,7 +4,8 @@ use der::asn1::ObjectIdentifier;
 use der::{Any, Reader as _, SliceReader, Tag, TagMode, TagNumber, Tagged as _};
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use rsa::pkcs1::der::Decode as _;
-use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPublicKey};
+use rsa::traits::PublicKeyParts as _;
+use rsa::{BigUint, Pkcs1v15Sign, RsaPublicKey};
 use sha1::{Digest as _, Sha1};
 use sha2::{Sha256, Sha384, Sha512};
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
@@ -68,6 +69,15 @@ impl Hash {
         }
     }
 
+    fn size(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
+
     pub(super) fn digest(self, data: &[u8]) -> Vec<u8> {
         match self {
             Self::Sha1 => Sha1::digest(data).to_vec(),
@@ -92,12 +102,14 @@ fn rsa_key(bytes: &[u8]) -> Option<RsaPublicKey> {
 #[derive(Debug, PartialEq, Eq)]
 struct PssParameters {
     hash: Hash,
+    /// What the mask is made with (MGF1); most use one hash for both.
+    mask: Hash,
     /// Bytes.
     salt: usize,
 }
 
 impl PssParameters {
-    /// What is not said has a default; `None` for what is not sound, or for a mask that is made with another hash than the message's.
+    /// What is not said has a default; `None` for what is not sound.
     fn read(parameters: &Any) -> Option<Self> {
         const SALT: u32 = 20;
         const TRAILER: u8 = 1;
@@ -120,16 +132,42 @@ impl PssParameters {
         };
         let hash = hash.as_ref().map_or(Some(Hash::Sha1), Hash::of)?;
         let salt = usize::try_from(salt.unwrap_or(SALT)).ok()?;
-        (mask == hash && salt < MAX_RSA / 8).then_some(Self { hash, salt })
+        (salt < MAX_RSA / 8).then_some(Self { hash, mask, salt })
     }
 
-    fn scheme(&self) -> Pss {
-        match self.hash {
-            Hash::Sha1 => Pss::new_with_salt::<Sha1>(self.salt),
-            Hash::Sha256 => Pss::new_with_salt::<Sha256>(self.salt),
-            Hash::Sha384 => Pss::new_with_salt::<Sha384>(self.salt),
-            Hash::Sha512 => Pss::new_with_salt::<Sha512>(self.salt),
+    /// Whether `signature` is by `key` on a message with this hash (RFC 8017, 8.1.2 and 9.1.2). The crate would take one hash for both uses.
+    fn hold(&self, key: &RsaPublicKey, digest: &[u8], signature: &[u8]) -> bool {
+        let number = BigUint::from_bytes_be(signature);
+        if signature.len() != key.size() || number >= *key.n() {
+            return false;
         }
+        let opened = number.modpow(key.e(), key.n()).to_bytes_be();
+        // One bit less than the modulus, so that it is always the smaller number.
+        let bits = key.n().bits() - 1;
+        let Some(leading) = bits.div_ceil(8).checked_sub(opened.len()) else { return false };
+        let mut encoded = vec![0; leading];
+        encoded.extend(opened);
+        let Some((0xbc, rest)) = encoded.split_last() else { return false };
+        let Some(masked) = rest.len().checked_sub(self.hash.size()) else { return false };
+        let (masked, hash) = rest.split_at(masked);
+        let Some(padding) = masked.len().checked_sub(self.salt + 1) else { return false };
+        let unused = 0xff_u8.checked_shl(8 - (bits.div_ceil(8) * 8 - bits) as u32).unwrap_or(0);
+        if masked[0] & unused != 0 {
+            return false;
+        }
+        let mut block: Vec<u8> = masked.iter().zip(self.mask(hash, masked.len())).map(|(a, b)| a ^ b).collect();
+        block[0] &= !unused;
+        let (zeros, salted) = block.split_at(padding);
+        let Some((1, salt)) = salted.split_first() else { return false };
+        let again = [&[0; 8], digest, salt].concat();
+        zeros.iter().all(|byte| *byte == 0) && self.hash.digest(&again) == hash
+    }
+
+    /// MGF1: the hashes of the seed with a counter.
+    fn mask(&self, seed: &[u8], length: usize) -> impl Iterator<Item = u8> {
+        let blocks =
+            (0..length.div_ceil(self.mask.size()) as u32).map(move |count| [seed, &count.to_be_bytes()].concat());
+        blocks.flat_map(|block| self.mask.digest(&block)).take(length).collect::<Vec<_>>().into_iter()
     }
 }
 
@@ -144,19 +182,20 @@ fn verify_pss(
     let Some(parameters) = algorithm.parameters.as_ref().and_then(PssParameters::read) else {
         return Held::Unknown("parameters of RSASSA-PSS".to_owned());
     };
-    // A key may be bound to a hash, and to a salt that is not shorter.
+    // A key may be bound to its hashes, and to a salt that is not shorter.
     let allowed = match (key.algorithm.oid, &key.algorithm.parameters) {
         (RSA, _) => is_plain(&key.algorithm),
         (RSA_PSS, None) => true,
-        (RSA_PSS, Some(bound)) => PssParameters::read(bound)
-            .is_some_and(|bound| bound.hash == parameters.hash && bound.salt <= parameters.salt),
+        (RSA_PSS, Some(bound)) => PssParameters::read(bound).is_some_and(|bound| {
+            (bound.hash, bound.mask) == (parameters.hash, parameters.mask) && bound.salt <= parameters.salt
+        }),
         _ => false,
     };
     // In CMS the message names its hash a second time (RFC 4056).
     let named = hash.is_none_or(|hash| hash == parameters.hash);
     let key = key.subject_public_key.as_bytes().and_then(rsa_key);
     let digest = parameters.hash.digest(message);
-    let holds = key.is_some_and(|key| key.verify(parameters.scheme(), &digest, signature).is_ok());
+    let holds = key.is_some_and(|key| parameters.hold(&key, &digest, signature));
     if allowed && named && holds { Held::Holds } else { Held::Broken }
 }
 
@@ -212,9 +251,9 @@ pub(super) fn verify(
 #[cfg(test)]
 mod tests {
     use der::asn1::BitString;
-    use rsa::RsaPrivateKey;
     use rsa::pkcs1::EncodeRsaPublicKey as _;
     use rsa::rand_core::OsRng;
+    use rsa::{Pss, RsaPrivateKey};
 
     use super::*;
 
@@ -231,9 +270,9 @@ mod tests {
     #[test]
     fn parameters_have_defaults_and_limits() {
         let read = |bytes: &[u8]| PssParameters::read(&Any::new(Tag::Sequence, bytes).unwrap());
-        assert_eq!(read(&[]), Some(PssParameters { hash: Hash::Sha1, salt: 20 }));
-        assert_eq!(read(&[0xa2, 3, 2, 1, 7]), Some(PssParameters { hash: Hash::Sha1, salt: 7 }));
-        assert_eq!(read(&[0xa3, 3, 2, 1, 1]), Some(PssParameters { hash: Hash::Sha1, salt: 20 }));
+        assert_eq!(read(&[]), Some(PssParameters { hash: Hash::Sha1, mask: Hash::Sha1, salt: 20 }));
+        assert_eq!(read(&[0xa2, 3, 2, 1, 7]), Some(PssParameters { hash: Hash::Sha1, mask: Hash::Sha1, salt: 7 }));
+        assert_eq!(read(&[0xa3, 3, 2, 1, 1]), Some(PssParameters { hash: Hash::Sha1, mask: Hash::Sha1, salt: 20 }));
         // Another trailer, a salt longer than any key, a negative one, and something more.
         let long = [0xa2, 6, 2, 4, 0x7f, 0xff, 0xff, 0xff];
         for wrong in [&[0xa3, 3, 2, 1, 2][..], &long, &[0xa2, 3, 2, 1, 0x80], &[5, 0]] {
@@ -241,7 +280,7 @@ mod tests {
         }
         assert_eq!(PssParameters::read(&Any::new(Tag::Null, []).unwrap()), None);
         let read = PssParameters::read(&parameters(SHA384, 48));
-        assert_eq!(read, Some(PssParameters { hash: Hash::Sha384, salt: 48 }));
+        assert_eq!(read, Some(PssParameters { hash: Hash::Sha384, mask: Hash::Sha384, salt: 48 }));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod code;
 mod file;
 mod hashes;
 mod key;
+mod profile;
 mod report;
 mod requirement;
 mod rules;
@@ -26,6 +27,7 @@ use crate::exit::{Coded, Exit};
 use crate::macho::Content;
 
 pub use self::hashes::{Hashes, Known};
+pub use self::profile::read_profile;
 pub use self::report::{
     Anchor, CertificateInfo, Finding, Report, Severity, Signer, Timestamp, Unchecked, Verdict, VerifiedCode, What,
 };
@@ -121,15 +123,18 @@ fn run(root: &Utf8Path, requirement: Option<&Requirement>, known: Option<&dyn Kn
     let elf = |machine| Report { bundle: root.to_owned(), elf: Some(machine), ..Report::default() };
     let opened = match anatomy::open(root) {
         Ok(opened) => opened,
-        Err(AnatomyError::NotABundle(_)) if root.is_file() => {
+        Err(AnatomyError::File(_)) if root.is_file() => {
             // Like a folder, it may be reached through symlinks.
             let real = root.canonicalize_utf8()?;
+            if let Some(bundle) = bundle_of(&real)? {
+                return run(&bundle, requirement, known);
+            }
             let folder = Root::open(real.parent().unwrap_or(Utf8Path::new("")))?;
             let file = folder.file(Utf8Path::new(real.file_name().unwrap_or_default()))?;
             return match file.sniff() {
                 Content::MachO => Ok(verify_code(root, &file.read()?, requirement)),
                 Content::Elf(machine) => Ok(elf(machine)),
-                Content::Other => Err(AnatomyError::NotABundle(root.to_owned()).into()),
+                Content::Other => Err(AnatomyError::File(root.to_owned()).into()),
             };
         }
         Err(error) => return Err(error.into()),
@@ -151,6 +156,20 @@ fn run(root: &Utf8Path, requirement: Option<&Requirement>, known: Option<&dyn Kn
     let mut verifier = bundle::Verifier::new(&shared);
     let main = verifier.bundle(top, &anatomy, 0)?;
     verifier.finish(main, requirement)
+}
+
+/// The bundle whose main executable this is: to Apple's tools it stands for the bundle, whose seal is in its signature.
+fn bundle_of(executable: &Utf8Path) -> Result<Option<Utf8PathBuf>, VerifyError> {
+    let mut above = executable.ancestors().skip(1);
+    let (Some("MacOS"), Some("Contents")) = (name(above.next()), name(above.next())) else { return Ok(None) };
+    let Some(bundle) = above.next() else { return Ok(None) };
+    let anatomy = Anatomy::find(&Root::open(bundle)?, Utf8Path::new(""))?;
+    let main = anatomy.and_then(|anatomy| anatomy.executable());
+    Ok(main.filter(|main| bundle.join(main) == executable).map(|_| bundle.to_owned()))
+}
+
+fn name(path: Option<&Utf8Path>) -> Option<&str> {
+    path?.file_name()
 }
 
 /// Reads a Mach-O file back that stands by itself; `data` is all of it.

@@ -274,6 +274,7 @@ pub enum What {
     RequirementDamaged,
     RequirementFailed,
     RequirementUndecided,
+    ProfileUnfit,
 }
 
 impl What {
@@ -300,6 +301,7 @@ impl What {
             Self::CertificateUnused => ("the chain alone", "another"),
             Self::TimestampUnsound => ("a time stamp on this signature", "something else"),
             Self::RequirementDamaged => ("a requirement that can be read", "something else"),
+            Self::ProfileUnfit => ("a profile that lets this program run", "another"),
             _ => ("what was signed", "something else"),
         }
     }
@@ -350,6 +352,7 @@ impl What {
             Self::RequirementDamaged => "a requirement cannot be read",
             Self::RequirementFailed => "does not satisfy a requirement",
             Self::RequirementUndecided => "a requirement cannot be decided here",
+            Self::ProfileUnfit => "the provisioning profile does not fit",
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! `cases/` holds folders: `in/` is the state before, `out/` the whole tree after, `templates/` a folder for `--template-dir`.
 //! `SNAPSHOTS=overwrite` writes `out/` anew; read the difference before you commit it.
+#![expect(clippy::disallowed_methods, reason = "tests keep no secrets")]
 
 mod clashes;
 mod golden;

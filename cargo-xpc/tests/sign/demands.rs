@@ -117,3 +117,16 @@ fn demands_that_cannot_be_made_are_refused() {
     let (code, _, stderr) = run(&bare, &[&["sign", "Demo.app"], &twice[..]].concat());
     assert_eq!((code, stderr.contains("given twice")), (2, true), "{stderr}");
 }
+
+/// It was called a bug of this program.
+#[test]
+fn a_requirement_that_the_program_itself_does_not_meet_is_a_wrong_input() {
+    let app = App::full();
+    let before = app.content();
+    let (code, _, stderr) = run(&app, &["sign", "Demo.app", "--requirements", "greeter.xpc==identifier other"]);
+    assert_eq!(code, 2, "{stderr}");
+    let says =
+        "`Contents/XPCServices/greeter.xpc/Contents/MacOS/greeter` does not satisfy the requirement that was given";
+    assert!(stderr.contains(says) && stderr.contains("correct --requirements"), "{stderr}");
+    assert!(app.content() == before);
+}

@@ -113,6 +113,15 @@ fn of_another_team() -> App {
     app
 }
 
+/// With another profile than it was signed with, which expired.
+fn with_another_profile() -> App {
+    let app = App::bare(TOOL_INTEL);
+    let (team, demo) = (fixture("developer-id.p12"), fixture("demo.provisionprofile"));
+    sign(&app, &["--identity", &team, "--password-env", "PASSWORD_OF_TEST", "--provisioning-profile", &demo]);
+    write(&app.path("embedded.provisionprofile"), fs_err::read(fixture("expired.provisionprofile")).unwrap());
+    app
+}
+
 /// Each architecture as somebody else signed it.
 fn by_two_signers() -> App {
     let (app, other) = (App::bare(&tool()), App::bare(&tool()));
@@ -169,6 +178,7 @@ fn made() -> Vec<(&'static str, App, Vec<&'static str>)> {
         ("CertificateOutOfTime", signed_by(&expired, &[]), vec![]),
         ("CertificateUnused", signed_by(&plain, &["-certfile", &server]), vec![]),
         ("TimestampUnsound", with_a_changed_stamp(), vec![]),
+        ("ProfileUnfit", with_another_profile(), vec![]),
     ]
 }
 

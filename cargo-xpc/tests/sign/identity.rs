@@ -239,6 +239,23 @@ fn what_this_identity_signed_is_signed_anew_and_what_another_signed_is_kept() {
     assert!(!stderr.contains("Kept"), "{stderr}");
 }
 
+/// An app that was tried with a development identity was published with its services signed by that still: "somebody else's".
+#[test]
+fn services_of_a_development_build_do_not_stay_as_they_are_when_the_app_is_signed_for_others() {
+    let app = App::full();
+    assert_eq!(run(&app, &["identity", "create"]).0, 0);
+    let plain = fixture("plain.pem");
+    for identity in [&[] as &[&str], &["--identity", &plain]] {
+        sign(&app, &["--identity", "development"]);
+        let (_, stderr) = sign(&app, identity);
+        assert!(stderr.contains("7 signatures") && !stderr.contains("Kept"), "{stderr}");
+    }
+    // Unless that is what is wanted.
+    sign(&app, &["--identity", "development", "--third-party", "anew"]);
+    let (_, stderr) = sign(&app, &["--third-party", "greeter.xpc=keep"]);
+    assert!(stderr.contains("Kept Contents/XPCServices/greeter.xpc as it is signed"), "{stderr}");
+}
+
 #[test]
 fn what_cannot_sign_is_refused_and_the_bundle_left_alone() {
     let app = App::full();
@@ -389,7 +406,7 @@ fn a_development_identity_is_made_once_and_kept_private() {
     assert!(code == 0 && stdout.contains("Team         TEAM123456"), "{stdout}");
 
     let (_, stderr) = sign(&app, &["--identity", "development"]);
-    assert!(stderr.contains("(by CN=cargo-xpc development (development), 1 signature)"), "{stderr}");
+    assert!(stderr.contains("Signed Demo.app (by CN=cargo-xpc development (development), 1 signature)"), "{stderr}");
     openssl_verifies(&app.path("MacOS/demo"), &certificate);
     fs_err::set_permissions(own.join("key.pem"), std::fs::Permissions::from_mode(0o640)).unwrap();
     let (code, _, stderr) = run(&app, &["sign", "Demo.app", "--identity", "development"]);

@@ -1,4 +1,5 @@
 //! Signing, reading back and inspecting, on real Mach-O files.
+#![expect(clippy::disallowed_methods, reason = "tests keep no secrets")]
 
 mod apple;
 mod bombs;

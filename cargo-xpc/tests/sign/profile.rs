@@ -1,9 +1,12 @@
 //! Provisioning profiles: embedded, checked, and what is taken from them.
 
-use camino::Utf8PathBuf;
-use cargo_xpc::verify::verify;
+use std::process::Command;
 
-use crate::fixture::{App, tool, write};
+use camino::Utf8PathBuf;
+use cargo_xpc::inspect::{inspect, render};
+use cargo_xpc::verify::{What, verify};
+
+use crate::fixture::{App, info, program, tool, write};
 use crate::identity::{fixture, run, sign, signatures};
 
 const SIGNER: [&str; 2] = ["--password-env", "PASSWORD_OF_TEST"];
@@ -38,7 +41,8 @@ fn a_profile_is_embedded_and_grants_what_is_asked_for() {
     let (code, plan, stderr) = run(&app, &[&["sign", "Demo.app", "--dry-run"], args.as_slice()].concat());
     assert_eq!((code, app.content() == before), (0, true), "{stderr}");
     let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
-    assert_eq!(plan["signatures"][1]["provisioning-profile"], format!("demo ({demo})"));
+    let described = "demo, of team TEAM123456, for the App Store, until 2125-01-01T00:00:00Z";
+    assert_eq!(plan["signatures"][1]["provisioning-profile"], format!("{demo}: {described}"));
     sign(&app, &args);
     let embedded =
         [("embedded.provisionprofile", &demo), ("XPCServices/greeter.xpc/Contents/embedded.provisionprofile", &any)];
@@ -131,4 +135,155 @@ fn without_a_team_a_profile_in_the_bundle_means_nothing() {
     let (code, _, stderr) = run(&app, &[&["sign", "Demo.app", "--identity", &team], &SIGNER[..]].concat());
     assert_eq!(code, 2);
     assert!(stderr.contains("Contents/embedded.provisionprofile: it is no provisioning profile"), "{stderr}");
+}
+
+/// The profile `demo`, changed and signed anew. Whose certificate that is nobody asks.
+fn changed_profile(app: &App, from: &str, to: &str) -> String {
+    let (list, made) = (app.root.with_file_name("list"), app.root.with_file_name("changed.provisionprofile"));
+    let demo = fs_err::read(fixture("demo.provisionprofile")).unwrap();
+    let find = |text: &[u8]| demo.windows(text.len()).position(|it| it == text).unwrap();
+    let text = std::str::from_utf8(&demo[find(b"<?xml")..find(b"</plist>")]).unwrap();
+    assert!(text.contains(from));
+    write(&list, text.replace(from, to) + "</plist>");
+    let args = ["cms", "-sign", "-binary", "-nodetach", "-outform", "DER", "-in", list.as_str(), "-out", made.as_str()];
+    assert!(Command::new("openssl").args(args).args(["-signer", &fixture("plain.pem")]).status().unwrap().success());
+    made.to_string()
+}
+
+/// For other machines than the App Store's.
+fn profile_for(app: &App, machines: &str) -> String {
+    changed_profile(app, "<key>Name</key>", &format!("{machines}<key>Name</key>"))
+}
+
+const NO_MAC: &str = "<key>ProvisionedDevices</key><array/>";
+const TWO_MACS: &str =
+    "<key>ProvisionedDevices</key><array><string>00008103-1</string><string>00008103-2</string></array>";
+
+/// What the program says of an app whose every seal holds. It knows the stand-in for Apple.
+fn sound(app: &App) -> serde_json::Value {
+    let (code, stdout, stderr) = run(app, &["verify", "Demo.app", "--message-format", "json"]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    stdout.lines().map(|line| serde_json::from_str(line).unwrap()).next().unwrap()
+}
+
+#[test]
+fn the_machines_of_a_profile_are_told_and_none_is_an_error() {
+    let team = fixture("developer-id.p12");
+    let signer = [&["--identity", &team], &SIGNER[..]].concat();
+    for (machines, told, left) in [
+        ("<key>ProvisionsAllDevices</key><true/>", "for every Mac (Developer ID)", None),
+        (TWO_MACS, "for development on 2 listed Macs", Some("whether a Mac is one of them is not known here")),
+        ("", "for the App Store", Some("runs only as the App Store signs it")),
+    ] {
+        let app = App::bare(&tool());
+        let profile = profile_for(&app, machines);
+        let args = [&["sign", "Demo.app", "--provisioning-profile", &profile], &signer[..]].concat();
+        let (code, _, stderr) = run(&app, &args);
+        assert_eq!(code, 0, "{stderr}");
+        assert!(
+            stderr.contains(&format!("Granted . by {profile}: demo, of team TEAM123456, {told}, until 2125")),
+            "{stderr}"
+        );
+        let unchecked = sound(&app)["unchecked"].as_array().unwrap().clone();
+        let said: Vec<_> = unchecked.iter().filter(|it| it["path"] == "Contents/embedded.provisionprofile").collect();
+        assert_eq!(said.len(), usize::from(left.is_some()), "{unchecked:?}");
+        for it in said.iter().map(|it| it["what"].as_str().unwrap()) {
+            assert!(it.contains(left.unwrap()) && it.contains(told), "{it}");
+        }
+        let item = inspect(&app.root).unwrap();
+        assert!(
+            render(&item).contains(&format!("profile       demo, of team TEAM123456, {told}")),
+            "{}",
+            render(&item)
+        );
+        let json = serde_json::to_value(&item).unwrap();
+        assert_eq!(json["provisioning-profile"]["read"]["expires"], "2125-01-01T00:00:00Z");
+    }
+    let app = App::bare(&tool());
+    let nobody = profile_for(&app, NO_MAC);
+    let args = [&["sign", "Demo.app", "--provisioning-profile", &nobody], &signer[..]].concat();
+    let (code, _, stderr) = run(&app, &args);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("its list of devices is empty"), "{stderr}");
+}
+
+/// What macOS kills at its launch, though no seal is broken: `codesign --verify` does not look either.
+#[test]
+fn a_profile_that_does_not_fit_the_program_was_not_found() {
+    let app = App::bare(&tool());
+    let (team, any) = (fixture("developer-id.p12"), fixture("any.provisionprofile"));
+    let asked = entitlements(&app, "demo.entitlements", GROUPS);
+    let args = ["--identity", &team, "--provisioning-profile", &any, "--entitlements", asked.as_str()];
+    sign(&app, &[&args[..], &SIGNER].concat());
+    let kept = |name: &str| fs_err::read(fixture(&format!("{name}.provisionprofile"))).unwrap();
+    let made = |from: &str, to: &str| fs_err::read(changed_profile(&app, from, to)).unwrap();
+    for (profile, found) in [
+        (kept("expired"), "it expired on 2021-01-01T00:00:00Z"),
+        (kept("elsewhere"), "it is of team OTHER12345, and team TEAM123456 signs"),
+        (kept("phone"), "it is for iOS, not for macOS"),
+        (kept("colleague"), "is not among those who may sign with it"),
+        (made("<key>Name</key>", &format!("{NO_MAC}<key>Name</key>")), "its list of devices is empty"),
+        (made("keychain-access-groups", "another"), "it does not grant `keychain-access-groups`"),
+        (kept("any")[..2000].to_vec(), ""),
+    ] {
+        write(&app.path("embedded.provisionprofile"), profile);
+        let findings = verify(&app.root).unwrap().findings;
+        let unfit: Vec<_> = findings.iter().filter(|it| it.what == What::ProfileUnfit).collect();
+        assert!(unfit.iter().any(|it| it.found.contains(found)), "{found}: {findings:?}");
+        assert!(unfit.iter().all(|it| it.path == "Contents/embedded.provisionprofile"), "{unfit:?}");
+    }
+    // A program that asks for nothing of the kind runs whatever stands there.
+    sign(&app, &["--release"]);
+    assert_eq!(verify(&app.root).unwrap().findings, []);
+}
+
+/// Apps in apps look for their own.
+#[test]
+fn nested_apps_have_profiles_of_their_own() {
+    let app = App::bare(&tool());
+    for place in ["Resources/One.app", "Helpers/Two.app", "Library/LoginItems/Three.app"] {
+        let root = app.path(place).join("Contents");
+        let name = root.parent().unwrap().file_stem().unwrap().to_lowercase();
+        info(&root.join("Info.plist"), &name, &format!("com.example.demo.{name}"), "APPL");
+        program(&root.join("MacOS").join(&name), &tool());
+    }
+    let (team, any) = (fixture("developer-id.p12"), fixture("any.provisionprofile"));
+    let scoped: Vec<_> = ["One", "Two", "Three"].map(|name| format!("{name}.app={any}")).to_vec();
+    let mut args = [&["--identity", &team], &SIGNER[..]].concat();
+    for one in &scoped {
+        args.extend(["--provisioning-profile", one]);
+    }
+    sign(&app, &args);
+    sound(&app);
+    let check = |place: &str, name: &str| {
+        let root = app.path(place).join("Contents");
+        assert!(
+            fs_err::read(root.join("embedded.provisionprofile")).unwrap() == fs_err::read(&any).unwrap(),
+            "{place}"
+        );
+        let entitlements = signatures(&root.join("MacOS").join(name))[1].entitlements().unwrap().unwrap();
+        let identifier = format!("TEAM123456.com.example.demo.{name}");
+        assert_eq!(entitlements["com.apple.application-identifier"], identifier.into(), "{place}");
+    };
+    let all = || {
+        check("Resources/One.app", "one");
+        check("Helpers/Two.app", "two");
+        check("Library/LoginItems/Three.app", "three");
+    };
+    all();
+    assert!(!app.path("embedded.provisionprofile").exists());
+    // Those that stand there are looked at the next time, each for its own program.
+    sign(&app, &[&["--identity", &team], &SIGNER[..]].concat());
+    all();
+    for place in ["Resources/One.app", "Helpers/Two.app", "Library/LoginItems/Three.app"] {
+        let file = app.path(place).join("Contents/embedded.provisionprofile");
+        fs_err::copy(fixture("demo.provisionprofile"), &file).unwrap();
+        let found = verify(&app.root).unwrap().findings;
+        let path = format!("Contents/{place}/Contents/embedded.provisionprofile");
+        assert!(found.iter().any(|it| it.what == What::ProfileUnfit && it.path == path), "{place}: {found:?}");
+        let (code, _, stderr) = run(&app, &[&["sign", "Demo.app", "--identity", &team], &SIGNER[..]].concat());
+        assert_eq!(code, 2, "{place}");
+        assert!(stderr.contains("it is for `TEAM123456.com.example.demo`"), "{place}: {stderr}");
+        fs_err::copy(&any, &file).unwrap();
+    }
 }

@@ -99,11 +99,16 @@ fn signatures_and_certificates_of_every_hash_and_salt_hold() {
     let bound = format!(
         "{pss_key} -pkeyopt rsa_pss_keygen_md:sha384 -pkeyopt rsa_pss_keygen_mgf1_md:sha384 -pkeyopt rsa_pss_keygen_saltlen:32"
     );
+    let mixed = bound.replace("mgf1_md:sha384", "mgf1_md:sha256");
     for (padding, root, leaf, options) in [
         ("-sha256", RSA, RSA, "-md sha256"),
         ("-sha1", RSA, RSA, "-md sha1"),
         ("-sha384", RSA, RSA, "-md sha384 -keyopt rsa_pss_saltlen:digest"),
         ("-sha512", RSA, RSA, "-md sha512 -keyopt rsa_pss_saltlen:max"),
+        // The mask is made with another hash than the message's.
+        ("-sha256 -sigopt rsa_mgf1_md:sha1", RSA, RSA, "-md sha256 -keyopt rsa_mgf1_md:sha1"),
+        ("-sha1 -sigopt rsa_mgf1_md:sha512", RSA, RSA, "-md sha512 -keyopt rsa_mgf1_md:sha384"),
+        ("-sha384", &mixed, &mixed, "-md sha384 -keyopt rsa_pss_saltlen:48"),
         ("-sha256 -sigopt rsa_pss_saltlen:0", RSA, RSA, "-md sha256 -keyopt rsa_pss_saltlen:0"),
         // The salt's length takes two bytes, and the modulus no whole number of them.
         ("-sha256 -sigopt rsa_pss_saltlen:max", "-newkey rsa:4096", "-newkey rsa:2049", "-md sha256"),
@@ -141,8 +146,8 @@ fn what_does_not_hold_is_found() {
         let kinds: Vec<_> = found(&app).into_iter().map(|(what, _)| what).collect();
         assert!(kinds.contains(&What::CmsBroken) || kinds.contains(&What::CmsDamaged), "{at}: {kinds:?}");
     }
-    // The mask is made with another hash, which is sound and not known here.
-    authority.sign(&app, "-md sha256 -keyopt rsa_padding_mode:pss -keyopt rsa_mgf1_md:sha1");
+    // The mask is made with a hash that is not known here.
+    authority.sign(&app, "-md sha256 -keyopt rsa_padding_mode:pss -keyopt rsa_mgf1_md:sha224");
     let problems = found(&app);
     assert!(
         problems.iter().any(|(what, found)| *what == What::CmsBroken && found.contains("parameters of RSASSA-PSS")),

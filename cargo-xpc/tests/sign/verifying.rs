@@ -212,6 +212,33 @@ fn a_program_by_itself_is_verified() {
     assert!(verify(&path).unwrap_err().to_string().contains("is not a bundle"));
 }
 
+/// It was called a program whose property list and seal had gone.
+#[test]
+fn the_main_executable_of_a_bundle_stands_for_the_bundle() {
+    let app = App::full();
+    app.sign(&SignRequest::default());
+    let report = verify(&app.path("MacOS/demo")).unwrap();
+    assert_eq!((found(&report), &report.bundle), (vec![], &app.root.canonicalize_utf8().unwrap()));
+    assert!(report.code.len() > 1, "{:?}", report.code);
+    write(&app.path("Resources/data.bin"), "changed");
+    let name = verify(&app.path("MacOS/demo")).unwrap();
+    assert_eq!(found(&name), found(&verify(&app.root).unwrap()));
+    // Another program beside it is what it is.
+    assert_eq!(verify(&app.path("MacOS/helper")).unwrap().code.len(), 1);
+}
+
+#[test]
+fn what_cannot_be_verified_is_called_by_what_it_is() {
+    let app = App::full();
+    let said = |path: &Utf8Path| verify(path).unwrap_err().to_string();
+    let missing = app.root.with_file_name("Missing.app");
+    assert_eq!(said(&missing), format!("there is no `{missing}`"));
+    let file = app.path("Info.plist");
+    assert_eq!(said(&file), format!("`{file}` is not a bundle: it is a file"));
+    assert!(said(app.root.parent().unwrap()).contains("is not a bundle: it has no Info.plist"));
+    assert!(cargo_xpc::inspect::inspect(&missing).unwrap_err().to_string().contains("there is no"));
+}
+
 /// A service whose maker's certificate the seal asks for, exchanged for one that has the same name and is sound by itself.
 #[test]
 fn nested_code_is_judged_by_the_requirement_in_the_seal() {

@@ -91,11 +91,13 @@ pub trait EndpointHandle: Any + Debug + Send + Sync {
 }
 
 impl Endpoint {
+    #[doc(hidden)]
     /// For backends.
     pub fn new(handle: impl EndpointHandle) -> Self {
         Self(Arc::new(handle))
     }
 
+    #[doc(hidden)]
     /// For backends: what is in it, if it is of theirs.
     pub fn handle<T: EndpointHandle>(&self) -> Option<&T> {
         let handle: &dyn Any = &*self.0;
@@ -127,6 +129,7 @@ impl Hash for Endpoint {
 pub struct ErrorValue(Arc<str>);
 
 impl ErrorValue {
+    #[doc(hidden)]
     /// For backends.
     pub fn new(description: impl Into<Arc<str>>) -> Self {
         Self(description.into())

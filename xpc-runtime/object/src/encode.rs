@@ -50,14 +50,15 @@ fn encode(
 /// # Errors
 /// As [`encode_message`].
 pub fn encode_value(value: &Object) -> Result<Vec<u8>, EncodeError> {
-    let mut encoder = Encoder { start: 0, buffer: Vec::new(), values: 0, attachments: None };
+    let mut encoder = Encoder { buffer: Vec::new(), limit: MAX_MESSAGE_BYTES, values: 0, attachments: None };
     encoder.object(value, 1)?;
     Ok(encoder.buffer)
 }
 
 pub(crate) struct Encoder<'a> {
     pub(crate) buffer: Vec<u8>,
-    start: usize,
+    /// How long the buffer may become.
+    limit: usize,
     values: usize,
     /// `None` where nothing can be sent beside the bytes.
     attachments: Option<&'a mut Vec<Attachment>>,
@@ -66,10 +67,10 @@ pub(crate) struct Encoder<'a> {
 impl Encoder<'_> {
     /// Writes the header.
     pub(crate) fn message_after(mut buffer: Vec<u8>, flavour: Flavour) -> Self {
-        let start = buffer.len();
+        let limit = buffer.len().saturating_add(MAX_MESSAGE_BYTES);
         buffer.extend_from_slice(&flavour.magic());
         buffer.extend_from_slice(&wire::VERSION.to_le_bytes());
-        Self { buffer, start, values: 0, attachments: None }
+        Self { buffer, limit, values: 0, attachments: None }
     }
 
     fn object(&mut self, value: &Object, depth: usize) -> Result<(), EncodeError> {
@@ -152,17 +153,17 @@ impl Encoder<'_> {
         Ok(!wire::has_nul(text.as_bytes()))
     }
 
+    /// There can be so few values that those of a fixed size are not weighed before their container is closed.
     #[inline]
     pub(crate) fn count_value(&mut self) -> Result<(), EncodeError> {
         self.values += 1;
-        if self.values > MAX_VALUES { Err(EncodeError::TooManyValues) } else { self.check_size(0) }
+        if self.values > MAX_VALUES { Err(EncodeError::TooManyValues) } else { Ok(()) }
     }
 
     /// Fails before anything larger than the limit is allocated.
     #[inline(always)]
     fn check_size(&self, more: usize) -> Result<(), EncodeError> {
-        let used = self.buffer.len() - self.start;
-        if more > MAX_MESSAGE_BYTES.saturating_sub(used) { Err(EncodeError::TooLarge) } else { Ok(()) }
+        if self.buffer.len().saturating_add(more) > self.limit { Err(EncodeError::TooLarge) } else { Ok(()) }
     }
 
     #[inline]
@@ -172,9 +173,11 @@ impl Encoder<'_> {
 
     #[inline]
     pub(crate) fn fixed<const N: usize>(&mut self, tag: u32, body: &[u8; N]) {
-        self.buffer.reserve(4 + N);
-        self.tag(tag);
-        self.buffer.extend_from_slice(body);
+        // One copy of a known length looks for room once.
+        let mut value = [0; 20];
+        value[..4].copy_from_slice(&tag.to_le_bytes());
+        value[4..4 + N].copy_from_slice(body);
+        self.buffer.extend_from_slice(&value[..4 + N]);
     }
 
     /// Bytes, `nul` (0 or 1) terminators, and zeros up to a multiple of four.
@@ -182,7 +185,6 @@ impl Encoder<'_> {
     fn padded(&mut self, bytes: &[u8], nul: usize) -> Result<(), EncodeError> {
         let zeros = nul + padding(bytes.len() + nul);
         self.check_size(bytes.len().saturating_add(zeros))?;
-        self.buffer.reserve(bytes.len() + 4);
         self.buffer.extend_from_slice(bytes);
         // Four zeros, and back: one store, where as many as are needed would be a call.
         let end = self.buffer.len() + zeros;

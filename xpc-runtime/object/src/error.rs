@@ -65,10 +65,35 @@ pub enum EncodeError {
     },
 }
 
-/// Why bytes are not a message. `offset` counts bytes from the start of what was given.
+/// Why bytes are not a message. A pointer, so that the results that it travels in are no larger than what they hold
+/// otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct DecodeError(Box<DecodeErrorKind>);
+
+impl DecodeError {
+    /// What is wrong.
+    pub fn kind(&self) -> &DecodeErrorKind {
+        &self.0
+    }
+
+    #[cfg(feature = "serde")]
+    pub(crate) fn kind_mut(&mut self) -> &mut DecodeErrorKind {
+        &mut self.0
+    }
+}
+
+impl From<DecodeErrorKind> for DecodeError {
+    #[cold]
+    fn from(kind: DecodeErrorKind) -> Self {
+        Self(Box::new(kind))
+    }
+}
+
+/// What a [`DecodeError`] is about. `offset` counts bytes from the start of what was given.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum DecodeError {
+pub enum DecodeErrorKind {
     /// The input ends inside a value, or a size points past the end.
     #[error("the input ends early: {needed} more bytes are needed at offset {offset}")]
     Truncated {
@@ -121,7 +146,7 @@ pub enum DecodeError {
     /// The message is well-formed, but not what the type that is read expects.
     #[cfg(feature = "serde")]
     #[error(transparent)]
-    Deserialize(Box<Misfit>),
+    Deserialize(Misfit),
     /// Bytes follow the value.
     #[error("{0} bytes follow the value")]
     TrailingBytes(usize),
@@ -136,8 +161,7 @@ pub enum DecodeError {
     TooLarge,
 }
 
-/// What a type that is read does not take. Boxed in its error: results are passed up through every level of a type, and
-/// should be small.
+/// What a type that is read does not take.
 #[cfg(feature = "serde")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message{} does not fit the type that is read: {reason}", self.place())]

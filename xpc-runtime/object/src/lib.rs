@@ -45,6 +45,7 @@ pub mod limits;
 mod macros;
 #[expect(unsafe_code, reason = "mapped memory is reached by its address")]
 mod memory;
+mod reader;
 mod scalar;
 #[cfg(feature = "serde")]
 mod serde;
@@ -60,7 +61,7 @@ pub use dictionary::Dictionary;
 pub use encode::{encode_message, encode_message_after, encode_message_with_attachments, encode_value};
 #[cfg(feature = "serde")]
 pub use error::Misfit;
-pub use error::{DecodeError, EncodeError, ValueError};
+pub use error::{DecodeError, DecodeErrorKind, EncodeError, ValueError};
 pub use memory::*;
 pub use scalar::{Date, ParseUuidError, Uuid};
 #[cfg(feature = "serde")]

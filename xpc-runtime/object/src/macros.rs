@@ -1,7 +1,7 @@
 /// A [`Dictionary`](crate::Dictionary) from keys and anything that becomes an [`Object`](crate::Object).
 ///
 /// ```
-/// use xpc_object::{array, dictionary};
+/// # use xpc_object::{array, dictionary};
 /// let message = dictionary! { "name" => "Rust", "years" => array![2015_u64, 2018_u64] };
 /// assert_eq!(message.array("years")?.uint64(1), Ok(2018));
 /// # Ok::<(), xpc_object::ValueError>(())

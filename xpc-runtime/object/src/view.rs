@@ -75,6 +75,11 @@ impl MessageView {
         &self.message
     }
 
+    /// Whether descriptors, shared memory or endpoints came beside the bytes.
+    pub fn has_attachments(&self) -> bool {
+        !self.beside.is_empty()
+    }
+
     /// What every message is.
     pub fn dictionary(&self) -> DictionaryView<'_> {
         let mut cursor = Cursor(self.message.get(START..).unwrap_or_default());

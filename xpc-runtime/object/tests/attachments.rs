@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::fs::File;
 
 use xpc_object::{
-    Attachment, Bytes, DecodeError, Dictionary, EncodeError, Endpoint, EndpointHandle, ErrorValue, Fd, Flavour,
-    MessageView, Object, SharedMemory, Type, Wanted, array, decode_message, decode_message_with_attachments,
+    Attachment, Bytes, DecodeError, DecodeErrorKind, Dictionary, EncodeError, Endpoint, EndpointHandle, ErrorValue, Fd,
+    Flavour, MessageView, Object, SharedMemory, Type, Wanted, array, decode_message, decode_message_with_attachments,
     decode_value, dictionary, encode_message, encode_message_with_attachments, encode_value, limits,
 };
 
@@ -72,15 +72,16 @@ fn what_does_not_come_along_is_an_error() {
     let (bytes, attachments) = encode(&dictionary! { "list" => array![fd(), SharedMemory::new(1).unwrap()] }).unwrap();
     let [fd, memory] = attachments.try_into().unwrap();
     for wrong in [vec![], vec![fd.clone()], vec![fd.clone(), fd.clone()], vec![memory.clone(), fd.clone()]] {
-        assert!(matches!(decode(&bytes, wrong), Err(DecodeError::BadAttachment { .. })));
+        let error = decode(&bytes, wrong).unwrap_err();
+        assert!(matches!(error.kind(), DecodeErrorKind::BadAttachment { .. }));
     }
     assert!(decode(&bytes, vec![fd.clone(), memory.clone()]).is_ok());
     // Numbers that are not those of the order: the first value's, which stands behind header, dictionary, key and array.
     for number in [1, u32::MAX] {
         let mut bytes = bytes.to_vec();
         bytes[8 + 12 + 8 + 12 + 4..][..4].copy_from_slice(&number.to_le_bytes());
-        let error = DecodeError::BadAttachment { offset: 8 + 12 + 8 + 12 };
-        assert_eq!(decode(&bytes.into(), vec![fd.clone(), memory.clone()]), Err(error));
+        let error = DecodeErrorKind::BadAttachment { offset: 8 + 12 + 8 + 12 };
+        assert_eq!(decode(&bytes.into(), vec![fd.clone(), memory.clone()]), Err(error.into()));
     }
 }
 

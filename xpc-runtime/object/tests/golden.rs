@@ -1,6 +1,6 @@
 //! The encoding against known bytes.
 
-use xpc_object::{Array, Bytes, Date, DecodeError, Dictionary, EncodeError, Flavour, Object, Type, Uuid, limits};
+use xpc_object::{Array, Bytes, Date, DecodeErrorKind, Dictionary, EncodeError, Flavour, Object, Type, Uuid, limits};
 use xpc_object::{decode_message, decode_message_lossy, decode_value, encode_message, encode_value};
 
 fn bytes(hex: &str) -> Bytes {
@@ -43,28 +43,28 @@ fn both_headers() {
         assert_eq!(Bytes::from(encode_message(&message, flavour).unwrap()), bytes(&hex));
         assert_eq!(decode_message(&bytes(&hex)).unwrap(), (message.clone(), flavour));
     }
-    assert_eq!(decode_message(&bytes("43505841 05000000 00100000")), Err(DecodeError::BadMagic));
-    assert_eq!(decode_message(&bytes("43505840 06000000 00100000")), Err(DecodeError::BadVersion(6)));
-    assert_eq!(decode_message(&bytes("43505840 05000000 00100000")), Err(DecodeError::NotADictionary));
+    assert_eq!(decode_message(&bytes("43505841 05000000 00100000")), Err(DecodeErrorKind::BadMagic.into()));
+    assert_eq!(decode_message(&bytes("43505840 06000000 00100000")), Err(DecodeErrorKind::BadVersion(6).into()));
+    assert_eq!(decode_message(&bytes("43505840 05000000 00100000")), Err(DecodeErrorKind::NotADictionary.into()));
 }
 
 #[test]
 fn text_of_foreign_peers_can_be_repaired() {
     let head = "43505840 05000000 00f00000";
     let input = bytes(&format!("{head} 14000000 01000000 ff000000 00900000 03000000 61ff0000"));
-    assert_eq!(decode_message(&input), Err(DecodeError::BadString { offset: 20 }));
+    assert_eq!(decode_message(&input), Err(DecodeErrorKind::BadString { offset: 20 }.into()));
     let repaired = Dictionary::new().with("\u{fffd}", "a\u{fffd}");
     assert_eq!(decode_message_lossy(&input), Ok((repaired, Flavour::Mach)));
     // Two keys that the repair makes equal; and what is no C string is refused as ever.
     let input = bytes(&format!("{head} 14000000 02000000 fe000000 00100000 ff000000 00100000"));
-    assert_eq!(decode_message_lossy(&input), Err(DecodeError::DuplicateKey { offset: 28 }));
+    assert_eq!(decode_message_lossy(&input), Err(DecodeErrorKind::DuplicateKey { offset: 28 }.into()));
     let input = bytes(&format!("{head} 14000000 01000000 61000000 00900000 02000000 61610000"));
-    assert_eq!(decode_message_lossy(&input), Err(DecodeError::BadString { offset: 32 }));
+    assert_eq!(decode_message_lossy(&input), Err(DecodeErrorKind::BadString { offset: 32 }.into()));
 }
 
 #[test]
 fn malformed_input_is_refused() {
-    use DecodeError::*;
+    use DecodeErrorKind::*;
     for (hex, error) in [
         ("", Truncated { offset: 0, needed: 4 }),
         ("00300000 feffffff", Truncated { offset: 4, needed: 4 }),
@@ -88,7 +88,7 @@ fn malformed_input_is_refused() {
         ("00d00000 00000000", UnknownType { offset: 0, tag: 0xd000 }),
         ("78563412", UnknownType { offset: 0, tag: 0x1234_5678 }),
     ] {
-        assert_eq!(decode_value(&bytes(hex)), Err(error), "{hex}");
+        assert_eq!(decode_value(&bytes(hex)), Err(error.into()), "{hex}");
     }
 }
 
@@ -110,7 +110,7 @@ fn depth_is_limited_on_both_sides() {
         hostile.extend(1_u32.to_le_bytes());
     }
     hostile.extend([0x00, 0x10, 0, 0]);
-    assert_eq!(decode_value(&hostile.into()), Err(DecodeError::TooDeep));
+    assert_eq!(decode_value(&hostile.into()), Err(DecodeErrorKind::TooDeep.into()));
 }
 
 #[test]

@@ -11,8 +11,8 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use values::objects;
 use xpc_object::{
-    Array, Bytes, Date, DecodeError, Dictionary, EncodeError, Flavour, Object, Type, Uuid, array, decode_message,
-    dictionary, encode_message, from_message, limits, to_message, to_message_after,
+    Array, Bytes, Date, DecodeError, DecodeErrorKind, Dictionary, EncodeError, Flavour, Object, Type, Uuid, array,
+    decode_message, dictionary, encode_message, from_message, limits, to_message, to_message_after,
 };
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -257,7 +257,7 @@ fn data_is_read_as_bytes_and_as_a_sequence() {
     let error = refused::<[u8; 1]>(array![1_u64, 2_u64]);
     assert!(error.contains("invalid length 2, expected 1 fewer"), "{error}");
     let large = Bytes::from(vec![0; limits::MAX_VALUES + 1]);
-    assert_eq!(read::<Vec<u8>>(large.clone()), Err(DecodeError::TooManyValues));
+    assert_eq!(read::<Vec<u8>>(large.clone()), Err(DecodeErrorKind::TooManyValues.into()));
     assert_eq!(read::<Bytes>(large.clone()), Ok(large));
 }
 
@@ -291,11 +291,11 @@ fn what_is_not_a_dictionary_is_no_message() {
         assert!(matches!(error, Err(EncodeError::Serialize(_))), "{error:?}");
     }
     let mut list = bytes("43505840 05000000 00e00000 04000000 00000000");
-    assert_eq!(from_message::<Vec<u8>>(&list), Err(DecodeError::NotADictionary));
+    assert_eq!(from_message::<Vec<u8>>(&list), Err(DecodeErrorKind::NotADictionary.into()));
     list[9] = 0xf0;
     assert_eq!(from_message::<BTreeMap<String, u8>>(&list), Ok(BTreeMap::new()));
     list.push(0);
-    assert_eq!(from_message::<BTreeMap<String, u8>>(&list), Err(DecodeError::TrailingBytes(1)));
+    assert_eq!(from_message::<BTreeMap<String, u8>>(&list), Err(DecodeErrorKind::TrailingBytes(1).into()));
 }
 
 #[test]
@@ -305,8 +305,8 @@ fn a_key_that_comes_twice_is_refused() {
         for key in keys {
             input.extend([key.as_bytes(), &[0, 0, 0], &bytes("00200000 01000000")].concat());
         }
-        let error = from_message::<BTreeMap<String, bool>>(&input);
-        assert!(matches!(error, Err(DecodeError::DuplicateKey { .. })), "{error:?}");
+        let error = from_message::<BTreeMap<String, bool>>(&input).unwrap_err();
+        assert!(matches!(error.kind(), DecodeErrorKind::DuplicateKey { .. }), "{error:?}");
     }
 }
 
@@ -327,14 +327,15 @@ fn limits_are_those_of_values() {
     let mut input = message(Array::from(vec![Object::Null; 3]));
     let place = input.len() - 16;
     input[place..place + 4].copy_from_slice(&count);
-    assert!(matches!(from_message::<One<Vec<()>>>(&input), Err(DecodeError::BadSize { .. })));
+    let error = from_message::<One<Vec<()>>>(&input).unwrap_err();
+    assert!(matches!(error.kind(), DecodeErrorKind::BadSize { .. }), "{error:?}");
 }
 
 #[test]
 fn a_type_that_is_nothing_but_itself_ends() {
     #[derive(Debug, Deserialize)]
     struct Endless(#[expect(dead_code, reason = "it is only read")] Option<Box<Endless>>);
-    assert!(matches!(read::<Endless>(1_u64), Err(DecodeError::TooDeep)));
+    assert_eq!(*read::<Endless>(1_u64).unwrap_err().kind(), DecodeErrorKind::TooDeep);
     assert!(read::<Endless>(()).is_ok());
 }
 
@@ -390,4 +391,76 @@ fn a_key_is_not_taken_for_one_that_it_begins_with() {
     assert_eq!(read(dictionary! { "a" => 1_u64, "abcd" => 2_u64 }), Ok(Two { a: 1, abcd: 2 }));
     assert_eq!(read(dictionary! { "a" => 1_u64, "abcde" => 2_u64 }), Ok(Two { a: 1, abcd: 0 }));
     assert!(read(dictionary! { "abcd" => 2_u64 }).unwrap_err().to_string().contains("missing field `a`"));
+}
+
+#[test]
+fn a_damaged_value_is_refused_as_the_decoder_of_values_does() {
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Typed {
+        yes: bool,
+        number: u64,
+        real: f64,
+        text: String,
+        list: Vec<String>,
+        map: BTreeMap<String, i8>,
+    }
+    let (text, list) = ("longer than eight".to_owned(), vec!["äö".to_owned(), String::new()]);
+    let map = [("one".to_owned(), 1), ("two".to_owned(), 2)].into();
+    let whole = to_message(&Typed { yes: true, number: 1, real: 0.5, text, list, map }, Flavour::Mach).unwrap();
+    let mut seen = BTreeMap::<_, usize>::new();
+    let mut compare = |damaged: Vec<u8>| {
+        let (typed, plain) = (from_message::<Typed>(&damaged), decode_message(&damaged.into()));
+        let Err(plain) = plain else { return };
+        let typed = typed.unwrap_err();
+        use DecodeErrorKind::{BadString, Deserialize, NotADictionary, TrailingBytes, Truncated};
+        // Another type, or bytes that follow the whole, may be noticed first.
+        let other = match typed.kind() {
+            Deserialize(_) => !matches!(plain.kind(), BadString { .. } | Truncated { .. }),
+            NotADictionary | TrailingBytes(_) => true,
+            _ => false,
+        };
+        if !other {
+            assert_eq!(typed, plain);
+            *seen.entry(format!("{:?}", std::mem::discriminant(typed.kind()))).or_default() += 1;
+        }
+    };
+    for position in 0..whole.len() {
+        for byte in [0, 1, 0x61, 0x80, 0xff] {
+            let mut damaged = whole.clone();
+            damaged[position] = byte;
+            compare(damaged);
+        }
+        compare(whole[..position].to_vec());
+    }
+    // Truncated, BadMagic, BadVersion, UnknownType, BadString, BadSize.
+    assert!(seen.len() >= 6 && seen.values().sum::<usize>() > whole.len(), "{seen:?}");
+}
+
+#[test]
+fn fields_that_are_not_there_hide_no_later_ones() {
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[serde(default)]
+    struct Sparse {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        a: Option<u8>,
+        b: u8,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        c: Option<u8>,
+        d: u8,
+        e: u8,
+    }
+    for (a, c) in [(None, None), (Some(1), None), (None, Some(3)), (Some(1), Some(3))] {
+        let sparse = Sparse { a, b: 2, c, d: 4, e: 5 };
+        assert_eq!(from_message::<Sparse>(&to_message(&sparse, Flavour::Mach).unwrap()).unwrap(), sparse);
+    }
+    let read = |keys: &[&str]| {
+        let mut body = Vec::new();
+        for key in keys {
+            body.extend([key.as_bytes(), &[0; 3], &bytes("00400000 07000000 00000000")].concat());
+        }
+        let head = [(body.len() as u32 + 4).to_le_bytes(), (keys.len() as u32).to_le_bytes()].concat();
+        from_message::<Sparse>(&[bytes("43505840 05000000 00f00000"), head, body].concat())
+    };
+    assert_eq!(read(&["e", "x", "b"]), Ok(Sparse { b: 7, e: 7, ..Sparse::default() }));
+    assert!(read(&["b", "d", "b"]).unwrap_err().to_string().contains("duplicate field `b`"));
 }

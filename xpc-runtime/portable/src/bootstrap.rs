@@ -14,6 +14,8 @@ use crate::{bundle, credentials, launcher, socket};
 
 /// Tells a launched service its end of the bootstrap socket: `<descriptor>:<process id of the launcher>`.
 pub(crate) const VARIABLE: &str = "XPC_RUNTIME_BOOTSTRAP";
+/// Follows that where the service is sandboxed: it reaches others through its launcher only.
+pub(crate) const SANDBOXED: &str = ":sandboxed";
 /// From a service: it took one connection over.
 pub(crate) const ACCEPTED: &[u8] = b"\x01";
 /// From a service, before a name, with a socket: connect it to that service. From the launcher, alone, with a socket: a
@@ -30,6 +32,14 @@ pub(crate) const KILL: &[u8] = b"\x05";
 pub(crate) const TERMINATE: &[u8] = b"\x06";
 /// From a service: it ends with its last transaction, and takes no connection any more.
 pub(crate) const LEAVING: &[u8] = b"\x07";
+
+/// From a sandboxed service, before a name, with a socket: does anybody serve the Mach service of this name, and may this
+/// service reach it? What speaks against it is written to the socket.
+pub(crate) const LOOK_UP: &[u8] = b"\x08";
+/// The same, with a connection: hand it over.
+pub(crate) const REACH: &[u8] = b"\x09";
+/// The same, where the name was reached before.
+pub(crate) const REACH_AGAIN: &[u8] = b"\x0a";
 
 /// Hands one end of a connection on to the service of this name, which is launched if need be.
 pub(crate) fn connect(name: &Arc<str>, socket: OwnedFd) -> Result<(), Errno> {
@@ -71,8 +81,23 @@ fn owner() -> Result<Option<&'static OwnedFd>, Errno> {
 
 /// The bootstrap socket that a launcher gave this process.
 pub(crate) fn inherited() -> Option<&'static OwnedFd> {
-    static BOOTSTRAP: OnceLock<Option<OwnedFd>> = OnceLock::new();
-    BOOTSTRAP.get_or_init(|| take(&env::var(VARIABLE).ok()?)).as_ref()
+    bootstrap().map(|(socket, _)| socket)
+}
+
+/// The same, where this process is sandboxed.
+pub(crate) fn of_sandbox() -> Option<&'static OwnedFd> {
+    bootstrap().filter(|(_, sandboxed)| *sandboxed).map(|(socket, _)| socket)
+}
+
+/// With whether this process is sandboxed.
+fn bootstrap() -> Option<&'static (OwnedFd, bool)> {
+    static BOOTSTRAP: OnceLock<Option<(OwnedFd, bool)>> = OnceLock::new();
+    let read = || {
+        let variable = env::var(VARIABLE).ok()?;
+        let sandboxed = variable.strip_suffix(SANDBOXED);
+        Some((take(sandboxed.unwrap_or(&variable))?, sandboxed.is_some()))
+    };
+    BOOTSTRAP.get_or_init(read).as_ref()
 }
 
 /// A process that a service starts inherits the variable, not the socket: the number may mean anything there, so it

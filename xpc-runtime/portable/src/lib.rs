@@ -38,6 +38,8 @@ mod endpoint;
 #[cfg(target_os = "linux")]
 mod error;
 #[cfg(target_os = "linux")]
+mod fork;
+#[cfg(target_os = "linux")]
 mod frame;
 #[cfg(all(test, target_os = "linux"))]
 mod hostile;

@@ -35,6 +35,11 @@ impl Message {
         (self.dictionary.get().is_none() && view.len() <= FEW_KEYS).then_some(view)
     }
 
+    /// Its encoding, if nothing came beside it.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        (!self.view.has_attachments()).then(|| &**self.view.as_bytes())
+    }
+
     /// What it says, as plain values, which are made when this is called first.
     pub fn dictionary(&self) -> &Dictionary {
         self.dictionary.get_or_init(|| self.view.to_dictionary())

@@ -22,7 +22,7 @@ use crate::error::explain;
 use crate::mach::Port;
 use crate::service::Acceptor;
 use crate::timer::Clock;
-use crate::{lock, settings};
+use crate::{fork, lock, settings};
 
 /// How many handlers can block at once before other connections have to wait.
 const MAX_THREADS: u16 = 64;
@@ -91,6 +91,7 @@ pub(crate) fn try_reactor() -> Result<&'static Reactor, Errno> {
     }
     // One that another thread was faster than is closed again: no thread waits in it yet.
     let made = Reactor::new()?;
+    fork::watch();
     Ok(REACTOR.get_or_init(|| made))
 }
 
@@ -132,6 +133,9 @@ impl Reactor {
         source: Source,
         events: epoll::EventFlags,
     ) -> Result<(), Errno> {
+        if fork::is_copy() {
+            return Err(Errno::PERM);
+        }
         lock(&self.sources).insert(token, source);
         epoll::add(&self.epoll, socket, epoll::EventData::new_u64(token), events | epoll::EventFlags::ONESHOT)
             .inspect_err(|_| {
@@ -141,6 +145,9 @@ impl Reactor {
 
     /// Arms a source again.
     pub(crate) fn arm(&self, token: u64, socket: impl AsFd, events: epoll::EventFlags) {
+        if fork::is_copy() {
+            return;
+        }
         epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(token), events | epoll::EventFlags::ONESHOT)
             .expect("the socket is open and in the epoll until `remove`");
     }
@@ -148,6 +155,9 @@ impl Reactor {
     /// Takes a source out, before its socket is closed. The caller must hold no lock that dropping the source would
     /// take.
     pub(crate) fn remove(&self, token: u64, socket: impl AsFd) -> Option<Source> {
+        if fork::is_copy() {
+            return None;
+        }
         // It is there from `add` to here; a failure would say that it is gone already.
         let _ = epoll::delete(&self.epoll, socket);
         lock(&self.sources).remove(&token)

@@ -52,9 +52,12 @@ pub static EXIT_TIMEOUT: Setting = Setting::new("XPC_RUNTIME_EXIT_TIMEOUT", 20_0
 /// How long a thread that nothing needs any more waits for work before it ends; services have this and the next two from
 /// their app.
 pub static IDLE_THREAD: Setting = Setting::new("XPC_RUNTIME_IDLE_THREAD", 10_000);
-/// How long the peer of an accepted connection may take nothing at all while the connection's budget is used up; then it
-/// is cut off. 0 means for ever. As long as servers of other kinds wait by default.
+/// In what time the peer of an accepted connection has to take [`STALL_BYTES`] while the connection's budget is used up;
+/// otherwise it is cut off. 0 means that it may take for ever. As long as servers of other kinds wait by default.
 pub static STALL_TIMEOUT: Setting = Setting::new("XPC_RUNTIME_STALL_TIMEOUT", 60_000);
+/// How much that is, unless less waits; a descriptor counts as 16 KiB. A kibibyte a second by default: less than any
+/// program takes that goes on, and enough that nobody holds 64 MiB for longer than a day by taking a byte now and then.
+pub const STALL_BYTES: u64 = 64 << 10;
 /// How long a second of an activity's criteria is.
 pub static ACTIVITY_SECOND: Setting = Setting::new("XPC_RUNTIME_ACTIVITY_SECOND", 1000);
 /// How soon something is tried again that the kernel has no room for at the moment.

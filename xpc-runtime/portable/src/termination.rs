@@ -7,6 +7,7 @@ use std::thread;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{Errno, read};
+use rustix::process::getpid;
 
 use crate::bootstrap::LEAVING;
 use crate::reactor::reactor;
@@ -14,6 +15,8 @@ use crate::{bootstrap, service, settings, socket, transaction};
 
 /// Where the signal handler writes to; open as long as the process lives.
 static TOLD: AtomicI32 = AtomicI32::new(-1);
+/// This process: one that was forked from it inherits the handler, too.
+static PROCESS: AtomicI32 = AtomicI32::new(-1);
 
 /// From now on SIGTERM ends this process in an orderly way, unless the program handles it in a way of its own.
 pub(crate) fn watch() {
@@ -24,6 +27,7 @@ pub(crate) fn watch() {
 fn start() {
     let told = eventfd(0, EventfdFlags::CLOEXEC).expect("an eventfd can be created");
     let started = thread::Builder::new().name("xpc-exit".into()).stack_size(64 << 10);
+    PROCESS.store(getpid().as_raw_nonzero().get(), Ordering::Release);
     TOLD.store(told.as_raw_fd(), Ordering::Release);
     let started = started.spawn(move || {
         while read(&told, &mut [0_u8; 8]) == Err(Errno::INTR) {}
@@ -36,15 +40,20 @@ fn start() {
 }
 
 fn handle_signal() {
-    extern "C" fn tell(_signal: i32) {
-        // SAFETY: `write` and reading `errno` are async-signal-safe; the buffer is a local of eight bytes, as an
+    extern "C" fn tell(signal: i32) {
+        // SAFETY: these calls, and reading `errno`, are async-signal-safe; the buffer is a local of eight bytes, as an
         // eventfd wants them; the descriptor is open as long as the process lives. `errno` is put back, for whoever was
-        // interrupted.
+        // interrupted. A copy of the process has what the signal does by default as soon as this returns.
         unsafe {
             let errno = libc::__errno_location();
             let saved = *errno;
-            let one = 1_u64.to_ne_bytes();
-            libc::write(TOLD.load(Ordering::Acquire), one.as_ptr().cast(), one.len());
+            if libc::getpid() == PROCESS.load(Ordering::Acquire) {
+                let one = 1_u64.to_ne_bytes();
+                libc::write(TOLD.load(Ordering::Acquire), one.as_ptr().cast(), one.len());
+            } else {
+                libc::signal(signal, libc::SIG_DFL);
+                libc::raise(signal);
+            }
             *errno = saved;
         }
     }

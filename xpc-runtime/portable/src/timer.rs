@@ -10,8 +10,8 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
-use crate::lock;
 use crate::reactor::reactor;
+use crate::{fork, lock};
 
 type Run = Box<dyn FnOnce() + Send>;
 /// When, and which of those that are for the same moment.
@@ -68,7 +68,7 @@ impl Clock {
 
     /// Has the kernel call at the first moment that something is to be done.
     fn set(&self, state: &State) {
-        let Some(((when, _), _)) = state.waiting.first_key_value() else { return };
+        let Some(((when, _), _)) = state.waiting.first_key_value().filter(|_| !fork::is_copy()) else { return };
         // Zero would stop the clock.
         let left = when.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
         let farthest = Timespec { tv_sec: i64::MAX, tv_nsec: 0 };

@@ -52,8 +52,14 @@ impl Object {
 
     /// Retains the object if it is not about to go.
     fn try_retain(&self) -> bool {
-        let next = |count| if count == 0 { None } else { Some(count + 1) };
-        self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
+        let mut count = self.count.load(Ordering::Relaxed);
+        while count != 0 {
+            match self.count.compare_exchange_weak(count, count + 1, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => count = now,
+            }
+        }
+        false
     }
 
     pub fn value(&self) -> &Value {

@@ -79,8 +79,33 @@ impl Session {
         self.0.send(message)
     }
 
+    pub(crate) fn send_blocking(&self, message: &Dictionary) -> Result<(), xpc_portable::Error> {
+        self.0.send_blocking(message)
+    }
+
+    pub(crate) fn send_ready(&self) -> SendReady {
+        self.0.send_ready()
+    }
+
+    pub(crate) fn hold_messages(&self, hold: bool) {
+        self.0.hold_messages(hold);
+    }
+
+    pub(crate) fn invalidation_reason(&self) -> Option<Arc<str>> {
+        self.0.invalidation_reason()
+    }
+
     pub(crate) fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
         self.0.send_with_reply(message)
+    }
+
+    pub(crate) fn send_with_reply_on(
+        &self,
+        queue: &Queue,
+        message: &Dictionary,
+        handler: impl FnOnce(Result<Message, xpc_portable::Error>) + Send + 'static,
+    ) {
+        self.0.send_with_reply_on(queue, message, handler);
     }
 
     pub(crate) fn send_with_reply_blocking(

@@ -34,12 +34,13 @@ impl Phase {
 
     /// Whether the caller has to queue it.
     pub fn wake(&self) -> bool {
-        let woken = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| {
-            Some(match phase {
-                IDLE | QUEUED => QUEUED,
-                _ => POLLED_AND_WOKEN,
-            })
-        });
-        woken == Ok(IDLE)
+        let mut phase = self.0.load(Ordering::Acquire);
+        loop {
+            let woken = if matches!(phase, IDLE | QUEUED) { QUEUED } else { POLLED_AND_WOKEN };
+            match self.0.compare_exchange_weak(phase, woken, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(before) => return before == IDLE,
+                Err(now) => phase = now,
+            }
+        }
     }
 }

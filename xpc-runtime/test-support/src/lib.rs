@@ -1,4 +1,18 @@
-//! What the test app and its service agree on.
+//! What the programs of the tests share, and what they agree on.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use xpc_runtime::Dictionary;
+
+#[cfg(target_os = "linux")]
+pub mod process;
+
+/// Nothing here takes a second; whoever waits this long waits for ever.
+pub const FOR_EVER: Duration = Duration::from_secs(60);
 
 /// The service that both sides know.
 pub const SERVICE_NAME: &str = xpc_runtime::service_name!();
@@ -12,15 +26,34 @@ pub const BROKEN_SERVICE_NAME: &str = "com.example.tests.broken";
 /// A service whose program does not exist.
 pub const ABSENT_SERVICE_NAME: &str = "com.example.tests.absent";
 
-/// The session this process belongs to, by its leader's process id. 0, which `getsid` of rustix does not expect, when
-/// the leader is outside this process's pid namespace, as it is in containers that are entered from outside.
-#[cfg(target_os = "linux")]
+/// A message with this operation.
 #[must_use]
-pub fn session() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/stat").expect("/proc is mounted");
-    // proc_pid_stat(5): the name in parentheses may hold anything; state, ppid, pgrp and session follow it.
-    let (_, after_the_name) = status.rsplit_once(')').expect("a name in parentheses");
-    after_the_name.split_whitespace().nth(3).expect("a sixth field").parse().expect("a number")
+pub fn op(name: &str) -> Dictionary {
+    Dictionary::new().with("op", name)
+}
+
+/// Waits for a future on this thread.
+///
+/// # Panics
+/// It never comes.
+#[track_caller]
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    let deadline = Instant::now() + FOR_EVER;
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        assert!(Instant::now() < deadline, "it never comes");
+        thread::park_timeout(FOR_EVER);
+    }
 }
 
 #[cfg(test)]

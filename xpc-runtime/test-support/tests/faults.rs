@@ -118,3 +118,8 @@ fn services_go_with_their_app_although_a_helper_inherited_its_sockets() {
     expect_end(&service);
     kill_process(helper, Signal::KILL).unwrap();
 }
+
+#[test]
+fn a_forked_copy_harms_nothing_of_its_original_and_is_told() {
+    App::new().run("forked");
+}

@@ -40,6 +40,13 @@ impl World {
         world.add("client", Some(&network("client")));
         world.add("server", Some(&network("server")));
         world.add("free", None);
+        world.add(
+            "agents",
+            Some(&format!(
+                "{SANDBOX}<key>com.apple.security.temporary-exception.mach-lookup.global-name</key>
+                 <array><string>com.example.sandbox.agent</string><string>com.example.sandbox.nobody</string></array>"
+            )),
+        );
         let room = world.path("room");
         let exceptions = "com.apple.security.temporary-exception.files";
         world.add(
@@ -118,6 +125,7 @@ scenarios! {
     a_thread_from_before_main_is_in_the_sandbox_too = "early-thread",
     inheritable_descriptors_of_the_app_do_not_reach_it = "descriptors",
     a_service_without_the_entitlement_may_what_its_app_may = "unaffected",
+    agents_are_reached_by_the_names_that_the_entitlements_list = "agents",
 }
 
 #[test]

@@ -84,19 +84,32 @@ impl Identity {
     /// Whether this identity made a CMS signature: with this certificate, or with another of the same team.
     pub(super) fn made(&self, cms: &[u8]) -> bool {
         let Self::Certificate(signer) = self else { return false };
-        let Ok(data) = SignedData::parse_ber(cms) else { return false };
-        let certificates: Vec<_> = data.certificates().cloned().collect();
-        data.signers().any(|info| {
-            let Some((issuer, serial)) = info.certificate_issuer_and_serial() else { return false };
-            let mut candidates = certificates.iter().filter(|certificate| {
-                certificate.issuer_name() == issuer && certificate.serial_number_asn1() == serial
-            });
-            candidates.any(|certificate| {
-                let team = || certificate::issued(certificate, &certificates).and_then(|issued| issued.team);
-                *certificate == signer.certificate || signer.team.is_some() && signer.team == team()
-            })
+        any_signer(cms, |certificate, all| {
+            let team = || certificate::issued(certificate, all).and_then(|issued| issued.team);
+            certificate == &signer.certificate || signer.team.is_some() && signer.team == team()
         })
     }
+}
+
+/// Whether a development identity, of whatever name and machine, made a CMS signature.
+pub(super) fn is_of_development(cms: &[u8]) -> bool {
+    any_signer(cms, |certificate, _| {
+        let name = certificate.subject_common_name().unwrap_or_default();
+        certificate.subject_is_issuer() && name.starts_with(store::COMMON_NAME)
+    })
+}
+
+/// Whether this is true of a certificate that made a CMS signature; it is given all that the signature brings along.
+fn any_signer(cms: &[u8], is: impl Fn(&CapturedX509Certificate, &[CapturedX509Certificate]) -> bool) -> bool {
+    let Ok(data) = SignedData::parse_ber(cms) else { return false };
+    let certificates: Vec<_> = data.certificates().cloned().collect();
+    data.signers().any(|info| {
+        let Some((issuer, serial)) = info.certificate_issuer_and_serial() else { return false };
+        certificates
+            .iter()
+            .filter(|certificate| certificate.issuer_name() == issuer && certificate.serial_number_asn1() == serial)
+            .any(|certificate| is(certificate, &certificates))
+    })
 }
 
 impl fmt::Display for Identity {

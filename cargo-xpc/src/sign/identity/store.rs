@@ -20,6 +20,8 @@ use super::{CertificateSummary, IdentityError, Signer, files};
 
 pub(super) const CERTIFICATE: &str = "certificate.pem";
 pub(super) const KEY: &str = "key.pem";
+/// How the subject of every certificate made here begins: signatures are known by it.
+pub(super) const COMMON_NAME: &str = "cargo-xpc development";
 /// What overrides the folder.
 const VARIABLE: &str = "CARGO_XPC_IDENTITIES";
 /// A development identity outlives the machine it is made on.
@@ -202,7 +204,7 @@ fn make(name: &str) -> Result<(String, zeroize::Zeroizing<String>), IdentityErro
     let mut builder = X509CertificateBuilder::default();
     builder
         .subject()
-        .append_common_name_utf8_string(&format!("cargo-xpc development ({name})"))
+        .append_common_name_utf8_string(&format!("{COMMON_NAME} ({name})"))
         .map_err(|_| failed("its name"))?;
     // Signatures name their certificate by issuer and number, and two machines may use one name.
     builder.serial_number((OsRng.next_u64() >> 1 | 1).cast_signed());

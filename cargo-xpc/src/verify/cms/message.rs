@@ -1,7 +1,9 @@
 //! A signed message (`SignedData` of RFC 5652) with one signer, whether of code or of a time stamp.
 
+use cms::cert::CertificateChoices;
 use cms::cert::x509::attr::Attribute;
 use cms::content_info::{CmsVersion, ContentInfo};
+use cms::revocation::RevocationInfoChoice;
 use cms::signed_data::{SignedData, SignerIdentifier, SignerInfo};
 use der::asn1::{ObjectIdentifier, OctetString};
 use der::{Any, Decode as _, Encode as _, Reader as _, SliceReader, Tag, TagNumber};
@@ -53,19 +55,24 @@ impl Message {
         self.data.encap_content_info.econtent_type
     }
 
-    /// Where the version of the message, or of its signer, is not what their content asks for: what is due, and what is said. Nothing
-    /// covers either.
+    /// Where the version of the message, or of its signer, is not what their content asks for (RFC 5652, 5.1 and 5.3), as Apple's always
+    /// is: what is due, and what is said. Nothing covers either.
     pub(super) fn misversioned(&self) -> Vec<(String, String)> {
         let signer = match self.signer.sid {
             SignerIdentifier::IssuerAndSerialNumber(_) => CmsVersion::V1,
             SignerIdentifier::SubjectKeyIdentifier(_) => CmsVersion::V3,
         };
-        let plain = self.content_type() == DATA && signer == CmsVersion::V1;
-        let data = if plain { CmsVersion::V1 } else { CmsVersion::V3 };
+        let certificates = self.data.certificates.iter().flat_map(|set| set.0.iter());
+        let lists = self.data.crls.iter().flat_map(|set| set.0.iter());
+        let others = certificates.filter(|it| matches!(it, CertificateChoices::Other(_))).count()
+            + lists.filter(|it| matches!(it, RevocationInfoChoice::Other(_))).count();
+        let data = match self.content_type() == DATA && signer == CmsVersion::V1 {
+            _ if others > 0 => CmsVersion::V5,
+            true => CmsVersion::V1,
+            false => CmsVersion::V3,
+        };
         let pairs = [(data, self.data.version, "message"), (signer, self.signer.version, "signer")];
-        // Some write 3 for every message, which none misreads.
-        let fits = |due, found, of| due == found || of == "message" && found == CmsVersion::V3;
-        let wrong = pairs.into_iter().filter(|(due, found, of)| !fits(*due, *found, *of));
+        let wrong = pairs.into_iter().filter(|(due, found, _)| due != found);
         wrong.map(|(due, found, of)| (format!("{due:?} of the {of}"), format!("{found:?}"))).collect()
     }
 

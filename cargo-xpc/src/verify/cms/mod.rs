@@ -100,6 +100,9 @@ pub(super) fn read(bytes: &[u8], directories: &[(&CodeDirectory, &[u8])]) -> Res
     for (due, found) in message.misversioned() {
         warn(What::UnsealedBytes, &due, found);
     }
+    for (due, found) in stamp.iter().flat_map(|stamp| &stamp.misversioned) {
+        warn(What::UnsealedBytes, &format!("{due} of the time stamp"), found.clone());
+    }
     for kind in message.unsigned_kinds().into_iter().filter(|kind| *kind != timestamp::TOKEN) {
         warn(What::UnsealedBytes, "no attributes but the time stamp", format!("one of kind {kind}"));
     }
@@ -112,6 +115,18 @@ pub(super) fn read(bytes: &[u8], directories: &[(&CodeDirectory, &[u8])]) -> Res
         timestamp: stamp.map(|stamp| stamp.info),
     };
     Ok(Authority { signer, chain, remarks })
+}
+
+/// What a message carries, whose signature holds, whoever made it.
+pub(super) fn signed_content(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let message = Message::parse(bytes)?;
+    let content = message.content()?.ok_or("it is empty")?;
+    let (chain, _) = message.chain()?;
+    let leaf = chain.certificates.first().ok_or("the signer's certificate is not in it")?;
+    match message.problems(leaf, &content)?.pop() {
+        Some(problem) => Err(problem),
+        None => Ok(content),
+    }
 }
 
 /// The time in an attribute, in seconds since 1970.

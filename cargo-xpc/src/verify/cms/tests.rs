@@ -89,6 +89,35 @@ fn what_does_not_hold_is_found() {
     assert_eq!(judge(message!("no-signer")).unwrap_err(), "the signer's certificate is not in it");
 }
 
+/// They follow from what is in the message, and no signature covers them.
+#[test]
+fn version_3_where_1_is_due_was_not_told() {
+    let sound = message!("stamped");
+    let token = sound.windows(11).position(|it| it == timestamp::TOKEN.as_bytes()).unwrap();
+    let find = |bytes: &[u8], from: usize| from + bytes[from..].windows(3).position(|it| it[..2] == [2, 1]).unwrap();
+    let (message, stamp) = (find(sound, 0), find(sound, token));
+    let signer = sound[..token].windows(4).rposition(|it| it == [2, 1, 1, 0x30]).unwrap();
+    for (at, due, told) in [
+        (message, 1, "V1 of the message"),
+        (signer, 1, "V1 of the signer"),
+        (stamp, 3, "V3 of the message of the time stamp"),
+    ] {
+        assert_eq!(sound[at + 2], due, "{told}");
+        for version in (0..=5).filter(|version| *version != due) {
+            let mut changed = sound.to_vec();
+            changed[at + 2] = version;
+            let remarks = judge(&changed).unwrap().remarks;
+            let told = Remark {
+                severity: Severity::Warning,
+                what: What::UnsealedBytes,
+                expected: told.to_owned(),
+                found: format!("V{version}"),
+            };
+            assert!(remarks.contains(&told), "{told:?}: {remarks:?}");
+        }
+    }
+}
+
 /// The message is over one directory, whatever it is put beside.
 #[test]
 fn a_signature_of_other_code_is_found() {

@@ -22,6 +22,8 @@ pub(super) struct Stamp {
     pub problems: Vec<String>,
     /// Certificates that it carries for nothing.
     pub unused: Vec<String>,
+    /// Its versions that do not fit.
+    pub misversioned: Vec<(String, String)>,
 }
 
 /// The time stamp on the signature of `message`, if there is one.
@@ -60,5 +62,5 @@ fn stamp(token: &[u8], signature: &[u8]) -> Result<Stamp, String> {
         anchor: anchor(&chain),
         chain: chain.certificates.iter().map(describe).collect(),
     };
-    Ok(Stamp { info, seconds, problems, unused: token.unused(&chain) })
+    Ok(Stamp { info, seconds, problems, unused: token.unused(&chain), misversioned: token.misversioned() })
 }

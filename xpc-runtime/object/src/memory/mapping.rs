@@ -33,6 +33,7 @@ pub struct OutOfBounds {
 }
 
 impl Mapping {
+    #[doc(hidden)]
     /// For backends.
     ///
     /// # Safety
@@ -214,6 +215,7 @@ impl Drop for Mapped {
 }
 
 impl Mapping {
+    #[doc(hidden)]
     /// For backends: takes over memory that the system has mapped.
     ///
     /// # Safety

@@ -3,8 +3,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
 use rustix::fs::{
-    FsWord, MemfdFlags, OFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fcntl_getfl, fstat, fstatfs, ftruncate,
-    memfd_create,
+    FsWord, MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, fstatfs, ftruncate, memfd_create,
 };
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 
@@ -13,6 +12,8 @@ use crate::Fd;
 
 /// Where memfds of ordinary pages live, and no file that may end for other reasons.
 const TMPFS_MAGIC: FsWord = 0x0102_1994;
+/// The size of the smallest ordinary page, and of no huge one.
+const PAGE_BYTES: u64 = 4096;
 
 /// A memory file that cannot get shorter: whoever has mapped it can touch every byte, whatever the other side does.
 #[derive(Debug)]
@@ -39,8 +40,8 @@ impl Memfd {
     /// Takes over memory that somebody else made.
     ///
     /// # Errors
-    /// What is not a memory file of ordinary pages, may get shorter, is shorter than `len` already, or cannot be
-    /// written: touching it could end this process.
+    /// What is not a memory file of ordinary pages, may get shorter, or is shorter than `len` already: touching it could
+    /// end this process. One that cannot be written is refused by the system when it is mapped.
     pub fn received(file: OwnedFd, len: u64) -> io::Result<Self> {
         let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidData, why));
         let len = usize::try_from(len).ok().filter(|len| (1..=isize::MAX.cast_unsigned()).contains(len));
@@ -48,14 +49,12 @@ impl Memfd {
         if !fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK)) {
             return refused("shared memory that its sender could truncate");
         }
-        // Pages of other kinds may be missing when they are touched.
-        if fstatfs(&file)?.f_type != TMPFS_MAGIC {
-            return refused("shared memory that is no memory file");
-        }
-        if fcntl_getfl(&file)? & OFlags::RWMODE != OFlags::RDWR {
-            return refused("shared memory that cannot be written");
-        }
         let stat = fstat(&file)?;
+        // What has seals is a memory file. Huge pages may be missing when they are touched. The blocks of a file of theirs
+        // are as large as they are, so that the file system need not be asked unless ordinary ones are large as well.
+        if u64::try_from(stat.st_blksize) != Ok(PAGE_BYTES) && fstatfs(&file)?.f_type != TMPFS_MAGIC {
+            return refused("shared memory of huge pages, which may be missing");
+        }
         if !u64::try_from(stat.st_size).is_ok_and(|size| size >= len as u64) {
             return refused("shared memory that is shorter than its sender says");
         }
@@ -102,7 +101,11 @@ mod tests {
     use super::*;
 
     fn memfd(size: u64, seals: SealFlags) -> OwnedFd {
-        let file = memfd_create(c"test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+        memfd_of(MemfdFlags::empty(), size, seals)
+    }
+
+    fn memfd_of(kind: MemfdFlags, size: u64, seals: SealFlags) -> OwnedFd {
+        let file = memfd_create(c"test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | kind).unwrap();
         ftruncate(&file, size).unwrap();
         fcntl_add_seals(&file, seals).unwrap();
         file
@@ -147,11 +150,13 @@ mod tests {
             ("too short", memfd(4095, SealFlags::SHRINK), 4096),
             ("empty", memfd(4096, SealFlags::SHRINK), 0),
             ("too large", memfd(4096, SealFlags::SHRINK), u64::MAX),
+            ("huge pages", memfd_of(MemfdFlags::HUGETLB, 2 << 20, SealFlags::SHRINK), 4096),
             ("a file", File::open("/proc/self/exe").unwrap().into(), 1),
             ("a device", File::open("/dev/zero").unwrap().into(), 1),
-            ("read only", read_only(), 1),
         ] {
             assert!(Memfd::received(file, len).is_err(), "{what}");
         }
+        let error = Memfd::received(read_only(), 1).unwrap().map().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     }
 }

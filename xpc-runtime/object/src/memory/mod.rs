@@ -56,11 +56,13 @@ impl SharedMemory {
         return Ok(Self::from_handle(Region::new(len)?));
     }
 
+    #[doc(hidden)]
     /// For backends.
     pub fn from_handle(handle: impl MemoryHandle) -> Self {
         Self(Arc::new(handle))
     }
 
+    #[doc(hidden)]
     /// For backends: what is in it, if it is of theirs.
     pub fn handle<T: MemoryHandle>(&self) -> Option<&T> {
         let handle: &dyn Any = &*self.0;

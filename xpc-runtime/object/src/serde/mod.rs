@@ -18,7 +18,7 @@ use crate::{DecodeError, Dictionary, EncodeError, Flavour, decode_message, encod
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
-/// use xpc_object::{from_dictionary, to_dictionary};
+/// # use xpc_object::{from_dictionary, to_dictionary};
 ///
 /// #[derive(Debug, PartialEq, Serialize, Deserialize)]
 /// struct Job {
@@ -46,7 +46,7 @@ pub fn to_dictionary<T: Serialize + ?Sized>(value: &T) -> Result<Dictionary, Enc
 /// Reads a value from a dictionary, as [`from_message`] would from its bytes. It takes the way through them.
 ///
 /// # Errors
-/// As [`from_message`], and [`DecodeError::Deserialize`] where the dictionary holds something that has no bytes.
+/// As [`from_message`], and [`DecodeErrorKind::Deserialize`](crate::DecodeErrorKind::Deserialize) where the dictionary holds something that has no bytes.
 pub fn from_dictionary<T: DeserializeOwned>(dictionary: &Dictionary) -> Result<T, DecodeError> {
     let message = encode_message(dictionary, Flavour::Mach).map_err(<DecodeError as serde_core::de::Error>::custom)?;
     from_message(&message)

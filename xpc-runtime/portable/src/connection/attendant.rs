@@ -147,12 +147,13 @@ impl Core {
                 && let Some((event, receipt)) = state.inbox.pop()
             {
                 state.in_handler = true;
+                state.holds_itself_up();
                 let connection = state.handle.upgrade();
                 drop(state);
                 self.dispatch(connection, event);
                 let mut state = lock(&self.state);
                 state.in_handler = false;
-                state.outbox.progress += 1;
+                state.may_go_on();
                 state.was_handled(&receipt);
                 self.give_up_turn(&mut state);
                 drop(self.flush(state));

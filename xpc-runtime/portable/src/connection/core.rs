@@ -22,6 +22,7 @@ use super::end::Outcome;
 use super::inbox::{Inbox, Receipt};
 use super::outbox::Outbox;
 use super::reader::Reader;
+use super::stall::Watch;
 use super::suspension::Held;
 use super::{Connection, Event, Handler, Inactive, Queue, WeakConnection};
 use crate::credentials::{Credentials, receive_message};
@@ -30,7 +31,7 @@ use crate::frame::{self, HELLO, Kind};
 use crate::reactor::{Job, Source, reactor, try_reactor};
 use crate::slot::Slot;
 use crate::testing::Faults;
-use crate::{Error, PeerRequirement, bootstrap, bundle, endpoint, lock, mach, socket};
+use crate::{Error, PeerRequirement, bootstrap, bundle, endpoint, fork, lock, mach, socket};
 
 pub(super) const LISTENER_GONE: &str = "the endpoint's listener is gone";
 
@@ -92,8 +93,7 @@ pub(super) struct State {
     pub(super) turn: Turn,
     /// A barrier runs: nothing is sent until it returns.
     pub(super) barred: bool,
-    /// Somebody will look whether the peer takes what waits for it.
-    pub(super) stall_watched: bool,
+    pub(super) watch: Option<Watch>,
     /// Messages wait in the inbox, and what came after them.
     pub(super) messages_held: bool,
     /// How many times the connection was suspended and not yet resumed. Meanwhile nothing is sent, read or handled.
@@ -166,7 +166,7 @@ impl Core {
                 writer: Writer::Idle,
                 turn: Turn::None,
                 barred: false,
-                stall_watched: false,
+                watch: None,
                 messages_held: false,
                 suspended: 0,
                 held: Vec::new(),
@@ -267,6 +267,11 @@ impl Core {
     }
 
     pub(super) fn activate(self: &Arc<Self>, connection: &Connection, handler: Handler) {
+        if fork::is_copy() {
+            // No thread is here that could call the handler.
+            lock(&self.state).phase = Phase::Invalid(fork::REASON.into());
+            return;
+        }
         *lock(&self.handler) = Some(handler);
         let rejected = if matches!(self.origin, Origin::Accepted) {
             self.check_peer(self.credentials()).err()
@@ -374,6 +379,9 @@ impl Core {
 
     /// Whether messages wait for the time being; replies do not, and sending goes on.
     pub(super) fn hold_messages(self: &Arc<Self>, hold: bool) {
+        if fork::is_copy() {
+            return;
+        }
         let mut state = lock(&self.state);
         state.messages_held = hold;
         self.kick(&state);

@@ -10,7 +10,7 @@ use super::core::{Core, LISTENER_GONE, Origin, Phase, State, Writer};
 use super::reader::Reader;
 use super::suspension::Held;
 use crate::reactor::{Source, reactor};
-use crate::{Error, lock};
+use crate::{Error, fork, lock};
 
 /// Why a link is over.
 pub(crate) enum Outcome {
@@ -24,12 +24,15 @@ pub(crate) enum Outcome {
     Starved,
     /// This side cancelled.
     Cancelled,
-    /// The peer takes nothing of what it asked for.
+    /// The peer takes too little of what it asked for.
     Stalled,
 }
 
 impl Core {
     pub(super) fn end(self: &Arc<Self>, outcome: Outcome) {
+        if fork::is_copy() {
+            return;
+        }
         self.end_locked(lock(&self.state), outcome);
     }
 
@@ -68,10 +71,14 @@ impl Core {
             Outcome::Refused(reason) => invalid(reason),
             Outcome::Rejected(reason) => (Error::PeerRejected(reason.clone()), Event::Invalid(reason)),
             Outcome::Cancelled => invalid("the connection was cancelled".into()),
-            Outcome::Stalled => invalid("the peer took nothing of what waited for it, and was cut off".into()),
+            Outcome::Stalled => invalid("the peer took too little of what waited for it, and was cut off".into()),
         };
         if let Error::Invalid(reason) | Error::PeerRejected(reason) = &error {
             state.phase = Phase::Invalid(reason.clone());
+        }
+        if cancelled && !closing {
+            // Whoever cancels is told when it is done, also where that was the last use of the connection.
+            state.keep = state.keep.take().or_else(|| state.handle.upgrade());
         }
         // What was received before the end is still delivered, except after this side's own cancel or drop.
         let discards = closing || cancelled;
@@ -119,6 +126,9 @@ impl Core {
     }
 
     pub(super) fn last_handle_dropped(self: &Arc<Self>) {
+        if fork::is_copy() {
+            return;
+        }
         let mut state = lock(&self.state);
         if matches!(state.phase, Phase::Invalid(_)) {
             return;

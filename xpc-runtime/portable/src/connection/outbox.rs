@@ -10,9 +10,10 @@ use crate::frame::{self, Outgoing, Size};
 ///
 /// Past it [`Connection::send`](super::Connection::send) refuses. The message that goes past it is still taken, so that
 /// one of any size can be sent. Replies are taken always, but a peer that leaves as much of them as this untaken gets no
-/// further requests handled, and an accepted one that takes nothing at all for
-/// [`STALL_TIMEOUT`](crate::settings::STALL_TIMEOUT) while the budget is used up is cut off. What waits to be handled
-/// needs no budget: a peer sends about a mebibyte or 64 descriptors ahead of what has been handled.
+/// further requests handled, and an accepted one that takes less than
+/// [`STALL_BYTES`](crate::settings::STALL_BYTES) in [`STALL_TIMEOUT`](crate::settings::STALL_TIMEOUT) while the budget is
+/// used up is cut off. What waits to be handled needs no budget: a peer sends about a mebibyte or 64 descriptors ahead of
+/// what has been handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Bytes of encoded messages.
@@ -60,11 +61,16 @@ pub(super) struct Outbox {
     reply_used: Size,
     /// How much may be sent ahead of what the peer has handled; the last message may go past it.
     credit: Credit,
-    /// Changes when the peer takes something, and when this side goes on after it held itself up.
-    pub progress: u64,
+    /// How much has left since the beginning, in bytes.
+    pub taken: u64,
     pub budget: Budget,
     /// Who waits for room.
     waiters: Vec<Waker>,
+}
+
+/// A descriptor is worth as many bytes as there are to one in the window.
+fn weight(size: Size) -> u64 {
+    (size.bytes + size.descriptors * (WINDOW.bytes / WINDOW.descriptors)) as u64
 }
 
 struct Credit {
@@ -110,7 +116,7 @@ impl Default for Outbox {
             used: Size::default(),
             reply_used: Size::default(),
             credit: Credit::default(),
-            progress: 0,
+            taken: 0,
             budget: Budget::default(),
             waiters: Vec::new(),
         }
@@ -144,6 +150,16 @@ impl Outbox {
     /// Whether the peer holds somebody up: whoever waits for room does so until half of the budget is free.
     pub fn is_pressed(&self) -> bool {
         self.is_full() || !self.waiters.is_empty()
+    }
+
+    /// So much has left now.
+    pub fn took(&mut self, size: Size) {
+        self.taken += weight(size);
+    }
+
+    /// How much has not left, in the same measure.
+    pub fn untaken(&self) -> u64 {
+        weight(self.used).saturating_sub(self.sent as u64)
     }
 
     pub fn push(&mut self, item: Item) {

@@ -10,10 +10,10 @@ use rustix::net::{Shutdown, shutdown};
 use super::core::{Core, Phase, State, Writer};
 use super::outbox::{Barrier, Item};
 use crate::error::is_transient;
-use crate::frame::{self, Outgoing};
+use crate::frame::{self, Outgoing, Size};
 use crate::reactor::{Job, reactor};
 use crate::slot::{self, Slot};
-use crate::{Error, lock, settings, socket, timer};
+use crate::{Error, fork, lock, settings, socket, timer};
 
 impl Core {
     /// Queues a frame that awaits no reply.
@@ -25,6 +25,9 @@ impl Core {
 
     /// Queues a reply, which belongs to the link that its request came over and to no later one.
     pub(crate) fn push_to_link(self: &Arc<Self>, token: u64, frame: Outgoing) {
+        if fork::is_copy() {
+            return;
+        }
         let state = lock(&self.state);
         if state.link.as_ref().is_some_and(|link| link.token == token) {
             self.enqueue(state, frame);
@@ -60,6 +63,10 @@ impl Core {
 
     /// Queues something that runs once all that was queued before has left. It runs in any case.
     pub(super) fn push_barrier(self: &Arc<Self>, barrier: Barrier) {
+        if fork::is_copy() {
+            // Nothing that it would wait for is this process's.
+            return barrier();
+        }
         let mut state = lock(&self.state);
         state.outbox.push(Item::Barrier(barrier));
         drop(self.flush(state));
@@ -67,6 +74,9 @@ impl Core {
 
     /// Whether a message could be queued now; if not, the waker is for when one can.
     pub(super) fn poll_room(self: &Arc<Self>, waker: &Waker) -> Poll<Result<(), Error>> {
+        if fork::is_copy() {
+            return Poll::Ready(Err(Error::Invalid(fork::REASON.into())));
+        }
         let mut state = lock(&self.state);
         match &state.phase {
             Phase::Invalid(reason) => Poll::Ready(Err(Error::Invalid(reason.clone()))),
@@ -81,6 +91,9 @@ impl Core {
 
     /// The state of a connection that has room for one more message and, unless it is suspended, a link.
     fn lock_for_sending(self: &Arc<Self>, patience: Patience) -> Result<MutexGuard<'_, State>, Error> {
+        if fork::is_copy() {
+            return Err(Error::Invalid(fork::REASON.into()));
+        }
         let mut state = lock(&self.state);
         loop {
             if let Phase::Invalid(reason) = &state.phase {
@@ -129,13 +142,14 @@ impl Core {
                 Some(Item::Frame(frame)) => frame,
                 Some(Item::Barrier(barrier)) => {
                     state.barred = true;
+                    state.holds_itself_up();
                     self.submit_barrier(barrier);
                     break;
                 }
             };
             let Some(link) = state.link.clone() else { break };
             state.writer = Writer::Busy;
-            let start = state.outbox.sent;
+            let (start, descriptors) = (state.outbox.sent, frame.descriptors.len());
             drop(state);
             let result = socket::send_frame(&link.socket, &frame.bytes[start..], &mut frame.descriptors);
             state = lock(&self.state);
@@ -143,8 +157,8 @@ impl Core {
                 // The frame's link ended meanwhile; what is in the outbox now is for the next one.
                 continue;
             }
-            if result.is_ok() {
-                state.outbox.progress += 1;
+            if let Ok(sent) = result {
+                state.outbox.took(Size { bytes: sent, descriptors: descriptors - frame.descriptors.len() });
             }
             match result {
                 Ok(sent) if start + sent == frame.bytes.len() => state.outbox.left(&frame),
@@ -212,7 +226,7 @@ impl Core {
             core.running(barrier);
             let mut state = lock(&core.state);
             state.barred = false;
-            state.outbox.progress += 1;
+            state.may_go_on();
             let mut state = core.flush(state);
             // What was sent may have been what held the reading up.
             core.kick(&state);

@@ -6,7 +6,7 @@ use super::Connection;
 use super::core::{Core, Link};
 use super::reader::Batch;
 use crate::slot::Slot;
-use crate::{Error, lock};
+use crate::{Error, fork, lock};
 
 /// As long as it lives, its connection sends nothing, reads nothing and calls no handler; replies, too, stay where they
 /// are. Suspensions add up: the connection goes on when the last one is dropped. It counts as a clone of the connection,
@@ -19,7 +19,10 @@ pub struct Suspension(Connection);
 
 impl Suspension {
     pub(super) fn new(connection: Connection) -> Self {
-        lock(&connection.0.core.state).suspended += 1;
+        let mut state = lock(&connection.0.core.state);
+        state.suspended += 1;
+        state.holds_itself_up();
+        drop(state);
         Self(connection)
     }
 }
@@ -38,12 +41,15 @@ pub(super) enum Held {
 
 impl Core {
     fn resume(self: &Arc<Self>) {
+        if fork::is_copy() {
+            return;
+        }
         let mut state = lock(&self.state);
         state.suspended -= 1;
         if state.suspended > 0 {
             return;
         }
-        state.outbox.progress += 1;
+        state.may_go_on();
         if state.outbox.has_frame() {
             // Where that fails, the connection is over, and its handler has been told.
             let Ok(connected) = self.connect(state) else { return };

@@ -20,6 +20,7 @@ mod busy;
 mod limits;
 mod requirement;
 mod semantics;
+mod stall;
 
 /// Nothing here takes a second; whoever waits this long waits for ever.
 const FOR_EVER: Duration = Duration::from_secs(60);

@@ -17,7 +17,7 @@ use crate::mach::{self, Port};
 use crate::reactor::{Job, Source, reactor};
 use crate::socket::{self, Packet};
 use crate::transaction::Transaction;
-use crate::{Credentials, PeerRequirement, lock};
+use crate::{Credentials, PeerRequirement, fork, lock};
 
 /// How much is done in one go before the thread looks at other things.
 const TURNS: usize = 64;
@@ -308,6 +308,9 @@ impl Listening {
 
     /// Where there is a reason, who waits for the end of one with a name is told.
     pub(crate) fn end(self: &Arc<Self>, reason: Option<Arc<str>>) {
+        if fork::is_copy() {
+            return;
+        }
         let mut state = lock(&self.state);
         state.ended = true;
         let port = state.port.take();

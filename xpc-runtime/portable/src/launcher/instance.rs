@@ -10,9 +10,10 @@ use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::request::{Request, What};
-use crate::bootstrap::{self, ACCEPTED, BUSY, CONNECT, IDLE, LEAVING};
-use crate::settings;
+use crate::bootstrap::{self, ACCEPTED, BUSY, CONNECT, IDLE, LEAVING, LOOK_UP, REACH, REACH_AGAIN};
+use crate::sandbox::Policy;
 use crate::socket::{self, Packet};
+use crate::{mach, settings};
 
 /// A connection that was sent to an instance which died before it accepted it is given to the next one, this many
 /// times: its messages were never read, but a service that cannot start must not be started for ever.
@@ -27,8 +28,8 @@ pub(super) struct Instance {
     sent: VecDeque<Request>,
     state: State,
     end: End,
-    /// Whether it is sandboxed; it may then start services, as any program of the app may, but not end them.
-    confined: bool,
+    /// Where it is sandboxed. It may then start services, as any program of the app may, but not end them.
+    sandbox: Option<Policy>,
     /// `/proc/<pid>` of a sandboxed one, kept open for its sake.
     _own_proc: Option<File>,
     /// Whom to tell that it is gone.
@@ -65,15 +66,15 @@ impl Instance {
             sent: VecDeque::new(),
             state: State::Ready,
             end: End::NotBefore(idle_from_now()),
-            confined: false,
+            sandbox: None,
             _own_proc: None,
             witnesses: Vec::new(),
         }
     }
 
     /// It runs in a sandbox.
-    pub fn confined(self, own_proc: Option<File>) -> Self {
-        Self { confined: true, _own_proc: own_proc, ..self }
+    pub fn confined(self, policy: Policy, own_proc: Option<File>) -> Self {
+        Self { sandbox: Some(policy), _own_proc: own_proc, ..self }
     }
 
     pub fn push(&mut self, request: Request) {
@@ -156,9 +157,12 @@ impl Instance {
         while self.state != State::Deaf {
             match socket::receive_packet(&self.bootstrap) {
                 Ok(Packet::Received(bytes, None)) => self.hear(&bytes),
-                Ok(Packet::Received(bytes, Some(socket))) => {
-                    requests.extend(Request::from_packet(&bytes, socket).filter(|request| self.may_ask(request.what)))
-                }
+                Ok(Packet::Received(bytes, Some(socket))) => match (&self.sandbox, bytes.get(..1)) {
+                    (Some(policy), Some(LOOK_UP | REACH | REACH_AGAIN)) => {
+                        mach::serve_sandboxed(policy, &bytes, socket);
+                    }
+                    _ => requests.extend(Request::from_packet(&bytes, socket).filter(|it| self.may_ask(it.what))),
+                },
                 Err(Errno::AGAIN) => break,
                 Ok(Packet::End) | Err(_) => self.give_up(),
             }
@@ -167,7 +171,7 @@ impl Instance {
     }
 
     fn may_ask(&self, what: What) -> bool {
-        what == What::Connect || !self.confined
+        what == What::Connect || self.sandbox.is_none()
     }
 
     fn hear(&mut self, packet: &[u8]) {

@@ -8,7 +8,7 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionbio, read, write};
 
-use crate::lock;
+use crate::{fork, lock};
 
 /// The logs of the services that run; for [`drain`].
 static LOGS: Mutex<Vec<Arc<Log>>> = Mutex::new(Vec::new());
@@ -124,6 +124,10 @@ fn write_all(mut left: &[u8]) {
 /// copied on the way out.
 fn drain_at_exit() {
     extern "C" fn drain() {
+        // What is in the pipes is the original's.
+        if fork::is_copy() {
+            return;
+        }
         let logs = std::mem::take(&mut *lock(&LOGS));
         for log in logs {
             log.copy(true);

@@ -33,13 +33,14 @@ pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> 
         service.sandbox.as_ref().map(|policy| Sandbox::prepare(name, policy, bundle::path().ok())).transpose()?;
     let (ours, theirs) = socket::packet_pair()?;
     let (log, log_end) = io::pipe()?;
+    let sandboxed = if sandbox.is_some() { bootstrap::SANDBOXED } else { "" };
     let mut command = Command::new(&service.executable);
     command
         .env_clear()
         .envs(env::vars_os().filter(|(key, _)| is_kept(key)))
         .envs(service.environment.iter().map(|(key, value)| (key, value)))
         .env("XPC_SERVICE_NAME", &**name)
-        .env(bootstrap::VARIABLE, format!("{}:{}", theirs.as_raw_fd(), getpid()))
+        .env(bootstrap::VARIABLE, format!("{}:{}{sandboxed}", theirs.as_raw_fd(), getpid()))
         .current_dir("/")
         .envs(waits_for_debugger(name).then_some((DEBUG_VARIABLE, &**name)))
         .envs(settings::OF_SERVICES.iter().filter_map(|it| Some((it.variable, env::var_os(it.variable)?))))
@@ -54,7 +55,6 @@ pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> 
         sandbox.unenforced.iter().for_each(|text| log::tell_once(text));
         sandbox.remarks.iter().for_each(|text| log::say_once(name, text));
     }
-    let confined = sandbox.is_some();
     prepare_child(&mut command, &theirs, service.joins_session, sandbox.map(|sandbox| sandbox.child));
     log::forward(name, log)?;
     let child = command.spawn()?;
@@ -64,10 +64,10 @@ pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> 
     // start.
     let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
     let instance = Instance::new(process, ours);
+    let Some(policy) = &service.sandbox else { return Ok(instance) };
     // A rule of the sandbox is about this folder's inode, which `/proc` makes anew where nobody holds it.
-    let own_proc =
-        confined.then(|| File::options().read(true).custom_flags(libc::O_PATH).open(format!("/proc/{}", child.id())));
-    Ok(if confined { instance.confined(own_proc.and_then(Result::ok)) } else { instance })
+    let own_proc = File::options().read(true).custom_flags(libc::O_PATH).open(format!("/proc/{}", child.id()));
+    Ok(instance.confined(policy.clone(), own_proc.ok()))
 }
 
 fn is_kept(key: &OsString) -> bool {

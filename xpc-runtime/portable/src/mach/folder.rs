@@ -122,7 +122,7 @@ fn runtime_folder() -> Result<PathBuf, Arc<str>> {
     })
 }
 
-fn check_name(name: &str) -> Result<(), Arc<str>> {
+pub(super) fn check_name(name: &str) -> Result<(), Arc<str>> {
     let problem = match name {
         "" | "." | ".." => "names nothing",
         _ if name.contains(['/', '\0']) => "has a `/` or a NUL in it",

@@ -46,8 +46,15 @@ impl Crew {
 
     /// Makes the change, if it is one; says what was before it, or why it is none.
     fn change(&self, change: impl Fn(Counts) -> Option<Counts>) -> Result<Counts, Counts> {
-        let change = |word| change(Counts::read(word)).map(Counts::word);
-        self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, change).map(Counts::read).map_err(Counts::read)
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            let before = Counts::read(word);
+            let after = change(before).ok_or(before)?.word();
+            match self.word.compare_exchange_weak(word, after, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Ok(before),
+                Err(now) => word = now,
+            }
+        }
     }
 
     /// One more thread; says how many there were before. `None` where there are as many as there may be.

@@ -3,6 +3,9 @@
 use plist::{Dictionary, Value};
 
 const PREFIX: &str = "com.apple.security.";
+const AGENTS: &str = "temporary-exception.mach-lookup.global-name";
+/// Of what groups have on macOS there are no folders here.
+const GROUPS: &str = "application-groups";
 
 /// What a sandboxed service may do beyond its own folders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +15,10 @@ pub(crate) struct Policy {
     /// Take connections.
     pub server: bool,
     pub paths: Vec<Grant>,
+    /// Agents that it may reach, by their names.
+    pub agents: Vec<String>,
+    /// Groups of apps: it may reach agents whose names begin with one of these and a dot.
+    pub groups: Vec<String>,
     /// Entitlements of the sandbox that mean nothing here.
     pub unknown: Vec<String>,
 }
@@ -44,14 +51,14 @@ impl Policy {
                 "app-sandbox" => sandboxed = granted()?,
                 "network.client" => policy.client = granted()?,
                 "network.server" => policy.server = granted()?,
+                AGENTS => policy.agents = owned(texts(key, value)?),
+                GROUPS => policy.groups = owned(texts(key, value)?),
                 _ if is_no_grant(short) => {}
                 _ => match (folder(short), exception(short)) {
                     (Some((path, writes)), _) if granted()? => policy.grant(key, Base::Home, path, writes),
                     (Some(_), _) => {}
                     (None, Some((base, writes))) => {
-                        for path in
-                            paths(value).ok_or_else(|| format!("{key} is neither a string nor an array of strings"))?
-                        {
+                        for path in texts(key, value)? {
                             policy.grant(key, base, path, writes);
                         }
                     }
@@ -62,6 +69,17 @@ impl Policy {
             }
         }
         Ok(sandboxed.then_some(policy))
+    }
+
+    /// Whether it may reach the agent of this name; if not, why.
+    pub fn check_agent(&self, name: &str) -> Result<(), String> {
+        let of_a_group = |group: &String| name.strip_prefix(group.as_str()).is_some_and(|rest| rest.starts_with('.'));
+        if self.agents.iter().any(|agent| agent == name) || self.groups.iter().any(of_a_group) {
+            return Ok(());
+        }
+        Err(format!(
+            "the sandbox does not let this service reach {name}: list the name in {PREFIX}{AGENTS} of its entitlements"
+        ))
     }
 
     /// Whether it may have IP sockets.
@@ -111,12 +129,17 @@ fn access(short: &str) -> Option<(&str, bool)> {
     writing.or_else(|| Some((short.strip_suffix(".read-only")?, false)))
 }
 
-fn paths(value: &Value) -> Option<Vec<&str>> {
-    match value {
-        Value::String(path) => Some(vec![path]),
-        Value::Array(paths) => paths.iter().map(Value::as_string).collect(),
+fn texts<'a>(key: &str, value: &'a Value) -> Result<Vec<&'a str>, String> {
+    let texts = match value {
+        Value::String(text) => Some(vec![text.as_str()]),
+        Value::Array(texts) => texts.iter().map(Value::as_string).collect(),
         _ => None,
-    }
+    };
+    texts.ok_or_else(|| format!("{key} is neither a string nor an array of strings"))
+}
+
+fn owned(texts: Vec<&str>) -> Vec<String> {
+    texts.into_iter().map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -161,6 +184,20 @@ mod tests {
         let policy = sandbox(("files.downloads.read-write", true.into()));
         assert_eq!(policy.paths[0].path, "/Downloads/");
         assert_eq!(sandbox(("files.downloads.read-only", false.into())).paths, []);
+    }
+
+    #[test]
+    fn agents_are_granted_by_name_or_by_the_group_in_it() {
+        let agents = Value::Array(vec!["org.a".into(), "org.b".into()]);
+        let policy = sandbox((AGENTS, agents));
+        assert_eq!(policy.check_agent("org.b"), Ok(()));
+        for denied in ["org.b.c", "org", "org.B", ""] {
+            assert!(policy.check_agent(denied).unwrap_err().contains(AGENTS), "{denied}");
+        }
+        let policy = sandbox((GROUPS, "team.group".into()));
+        assert_eq!(policy.check_agent("team.group.agent"), Ok(()));
+        assert!(policy.check_agent("team.group").is_err() && policy.check_agent("team.groups.agent").is_err());
+        assert!(parse(&[(AGENTS, true.into())]).unwrap_err().contains(AGENTS));
     }
 
     #[test]

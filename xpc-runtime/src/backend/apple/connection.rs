@@ -341,7 +341,12 @@ impl Connection {
     }
 
     pub(crate) fn cancel(&self) {
-        let _ = self.0.invalid.set("the connection was cancelled".into());
+        if self.0.invalid.set("the connection was cancelled".into()).is_ok()
+            && let Some(events) = self.events()
+        {
+            // Whoever cancels is told when it is done, also where that was the last use of the connection.
+            events.keep(self);
+        }
         // SAFETY: an active connection; cancelling again does nothing.
         unsafe { xpc_connection_cancel(self.as_ptr()) };
     }

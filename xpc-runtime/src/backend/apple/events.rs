@@ -1,10 +1,10 @@
-//! What libxpc tells a connection's handler of, and what waits to be told.
+//! What libxpc tells a connection's handler of.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 
 use super::connection::{Connection, Event, Handle, Handler, PEER_REJECTED, is_error, is_peer_error, running};
 use super::entry::Entry;
+use super::inbox::{Inbox, Told};
 use super::lock;
 use super::message::Message;
 use super::object::{self, Retained};
@@ -16,27 +16,9 @@ pub(super) struct Events {
     handle: Weak<Handle>,
     /// libxpc calls one at a time; the lock costs nothing then.
     handler: Mutex<Option<Handler>>,
-    /// An accepted connection keeps itself alive until it ends.
+    /// An accepted connection keeps itself alive until it ends; another one from its cancellation on.
     keep: Mutex<Option<Connection>>,
-    inbox: Mutex<Inbox>,
-}
-
-/// What came while messages were held, which libxpc knows nothing of.
-#[derive(Default)]
-struct Inbox {
-    waiting: VecDeque<Retained>,
-    held: bool,
-    suspensions: usize,
-    /// Somebody takes out what waits, or is about to: what comes now comes after it.
-    draining: bool,
-    /// As long as something waits: libxpc gives up the handler after its last event, which may be what waits.
-    kept: Option<Arc<Events>>,
-}
-
-impl Inbox {
-    fn is_shut(&self) -> bool {
-        self.held || self.suspensions > 0
-    }
+    inbox: Mutex<Inbox<Self>>,
 }
 
 impl Events {
@@ -49,67 +31,19 @@ impl Events {
         }
     }
 
+    /// Has the connection live until its last event.
+    pub fn keep(&self, connection: &Connection) {
+        lock(&self.keep).get_or_insert_with(|| connection.clone());
+    }
+
     pub fn handle(self: &Arc<Self>, object: xpc_object_t) {
         let entry = Entry::new();
         // SAFETY: libxpc lends the object for the call, and passes no null.
         let object = unsafe { Retained::borrowed(object) };
-        // Without a handle nobody is left to be told.
-        if let (Some(object), Some(handle)) = (object, self.handle.upgrade()) {
-            let mut inbox = lock(&self.inbox);
-            if inbox.held || inbox.draining {
-                inbox.waiting.push_back(object);
-                inbox.kept.get_or_insert_with(|| self.clone());
-            } else {
-                drop(inbox);
-                self.deliver(&Connection(handle), object);
-            }
+        if let Some(object) = object {
+            self.arrive(object);
         }
         entry.leave();
-    }
-
-    /// Whether messages, and what comes after them, wait for the time being.
-    pub fn hold(self: Arc<Self>, hold: bool) {
-        lock(&self.inbox).held = hold;
-        self.drain_later();
-    }
-
-    /// libxpc holds back what it has; this holds back what is here already.
-    pub fn suspend(&self) {
-        lock(&self.inbox).suspensions += 1;
-    }
-
-    pub fn resume(self: Arc<Self>) {
-        lock(&self.inbox).suspensions -= 1;
-        self.drain_later();
-    }
-
-    /// On the connection's queue, or one of its own: never inside the call that asks for it.
-    fn drain_later(self: Arc<Self>) {
-        let mut inbox = lock(&self.inbox);
-        if inbox.is_shut() || inbox.draining || inbox.waiting.is_empty() {
-            return;
-        }
-        inbox.draining = true;
-        drop(inbox);
-        let queue = self.handle.upgrade().and_then(|handle| Connection(handle).queue());
-        let queue = queue.unwrap_or_else(|| Queue::serial("xpc-runtime.messages"));
-        queue.submit(move || self.drain());
-    }
-
-    fn drain(&self) {
-        loop {
-            let mut inbox = lock(&self.inbox);
-            let next = if inbox.is_shut() { None } else { inbox.waiting.pop_front() };
-            inbox.draining = next.is_some();
-            let kept = if inbox.waiting.is_empty() { inbox.kept.take() } else { None };
-            drop(inbox);
-            let Some(object) = next else { return };
-            // Without a handle nobody is left to be told.
-            if let Some(handle) = self.handle.upgrade() {
-                self.deliver(&Connection(handle), object);
-            }
-            drop(kept);
-        }
     }
 
     fn deliver(&self, connection: &Connection, object: Retained) {
@@ -141,6 +75,25 @@ impl Events {
             let finished = (handler.take(), lock(&self.keep).take());
             drop(handler);
             drop(finished);
+        }
+    }
+}
+
+impl Told for Events {
+    type Event = Retained;
+
+    fn inbox(&self) -> &Mutex<Inbox<Self>> {
+        &self.inbox
+    }
+
+    fn queue(&self) -> Option<Queue> {
+        self.handle.upgrade().and_then(|handle| Connection(handle).queue())
+    }
+
+    fn tell(&self, object: Retained) {
+        // Without a handle nobody is left to be told.
+        if let Some(handle) = self.handle.upgrade() {
+            self.deliver(&Connection(handle), object);
         }
     }
 }

@@ -11,9 +11,11 @@ use super::block::Block;
 use super::connection::{self, Connection, Inactive};
 use super::entry::Entry;
 use super::events::Events;
+use super::inbox::Told;
 use super::lock;
 use super::queue::Queue;
 use super::raw::{xpc_connection_resume, xpc_connection_send_barrier, xpc_connection_suspend};
+use super::session::Session;
 use crate::Error;
 
 /// How much may wait in one connection. libxpc keeps the queue and sets no limit: this does nothing here.
@@ -44,7 +46,7 @@ impl Connection {
     }
 
     pub(crate) fn send_ready(&self) -> SendReady {
-        SendReady(self.clone())
+        SendReady::Connection(self.clone())
     }
 
     pub(crate) fn send_barrier(&self, barrier: impl FnOnce() + Send + 'static) {
@@ -87,7 +89,7 @@ impl Connection {
     }
 
     /// What the event handler owns, as long as libxpc has it.
-    fn events(&self) -> Option<Arc<Events>> {
+    pub(super) fn events(&self) -> Option<Arc<Events>> {
         self.0.events.get().and_then(Weak::upgrade)
     }
 
@@ -113,12 +115,19 @@ impl Drop for Suspension {
     }
 }
 
-pub(crate) struct SendReady(Connection);
+/// libxpc has no limit: there is room until the end.
+pub(crate) enum SendReady {
+    Connection(Connection),
+    Session(Session),
+}
 
 impl Future for SendReady {
     type Output = Result<(), Error>;
 
     fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(self.0.check())
+        Poll::Ready(match &*self {
+            Self::Connection(connection) => connection.check(),
+            Self::Session(session) => session.check(),
+        })
     }
 }

@@ -40,6 +40,13 @@ impl Message {
         None
     }
 
+    /// libxpc does not show its encoding.
+    #[cfg(feature = "serde")]
+    #[expect(clippy::unused_self, reason = "the other backend has something to show")]
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        None
+    }
+
     pub(crate) fn dictionary(&self) -> &Dictionary {
         self.contents.get_or_init(|| object::contents(&self.object))
     }

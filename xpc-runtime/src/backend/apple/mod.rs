@@ -10,6 +10,7 @@ mod connection;
 mod entry;
 mod events;
 mod flow;
+mod inbox;
 mod launch_event;
 mod listener;
 pub(crate) mod log;

@@ -20,11 +20,22 @@ pub(super) struct Slot(Mutex<Content>);
 struct Content {
     outcome: Option<Outcome>,
     waker: Option<Waker>,
+    /// Who gets the outcome where nobody polls for it.
+    call: Option<Box<dyn FnOnce(Outcome) + Send>>,
 }
 
 impl Slot {
+    /// One that calls somebody when it is filled.
+    pub fn calling(call: impl FnOnce(Outcome) + Send + 'static) -> Self {
+        Self(Mutex::new(Content { call: Some(Box::new(call)), ..Content::default() }))
+    }
+
     pub fn fill(&self, outcome: Outcome) {
         let mut content = lock(&self.0);
+        if let Some(call) = content.call.take() {
+            drop(content);
+            return call(outcome);
+        }
         content.outcome = Some(outcome);
         let waker = content.waker.take();
         drop(content);

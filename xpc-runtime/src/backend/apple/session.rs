@@ -13,7 +13,8 @@ use xpc_runtime_sys::types::*;
 use super::block::Block;
 use super::connection;
 use super::entry::Entry;
-use super::flow::Budget;
+use super::flow::{Budget, SendReady};
+use super::inbox::{Inbox, Told};
 use super::lock;
 use super::log;
 use super::message::Message;
@@ -53,6 +54,8 @@ struct Handle {
     invalid: OnceLock<Arc<str>>,
     /// libxpc was told to cancel it.
     cancelled: AtomicBool,
+    /// What its handlers own, as long as libxpc has them.
+    events: OnceLock<Weak<Events>>,
 }
 
 impl Handle {
@@ -110,9 +113,16 @@ impl Session {
             queue,
             invalid: OnceLock::new(),
             cancelled: AtomicBool::new(false),
+            events: OnceLock::new(),
         }));
 
-        let events = Arc::new(Events { handle: Arc::downgrade(&session.0), handler: Mutex::new(Some(handler)) });
+        let events = Arc::new(Events {
+            handle: Arc::downgrade(&session.0),
+            handler: Mutex::new(Some(handler)),
+            inbox: Mutex::default(),
+            keep: Mutex::default(),
+        });
+        let _ = session.0.events.set(Arc::downgrade(&events));
         let messages = events.clone();
         let on_message = Block::handler(move |object| messages.message(object));
         let on_cancelled = Block::handler(move |error| events.cancelled(error));
@@ -144,7 +154,7 @@ impl Session {
         self.0.queue.as_ref().map_or(ptr::null(), Queue::address)
     }
 
-    fn check(&self) -> Result<(), Error> {
+    pub(super) fn check(&self) -> Result<(), Error> {
         self.0.invalid.get().map_or(Ok(()), |reason| Err(Error::Invalid(reason.clone())))
     }
 
@@ -152,6 +162,51 @@ impl Session {
         let message = object::dictionary(message)?;
         self.check()?;
         send(&self.0.object, &message)
+    }
+
+    /// libxpc has no limit, so that nobody waits.
+    pub(crate) fn send_blocking(&self, message: &Dictionary) -> Result<(), Error> {
+        self.send(message)
+    }
+
+    pub(crate) fn send_ready(&self) -> SendReady {
+        SendReady::Session(self.clone())
+    }
+
+    /// Has messages and what comes after them wait, or no longer wait, for the handler. libxpc reads on.
+    pub(crate) fn hold_messages(&self, hold: bool) {
+        if let Some(events) = self.events() {
+            events.hold(hold);
+        }
+    }
+
+    fn events(&self) -> Option<Arc<Events>> {
+        self.0.events.get().and_then(Weak::upgrade)
+    }
+
+    pub(crate) fn invalidation_reason(&self) -> Option<Arc<str>> {
+        self.0.invalid.get().cloned()
+    }
+
+    /// The reply comes on the session's own queue, and goes on to this one.
+    pub(crate) fn send_with_reply_on(
+        &self,
+        queue: &Queue,
+        message: &Dictionary,
+        handler: impl FnOnce(Result<Message, Error>) + Send + 'static,
+    ) {
+        let (kept, turn) = (self.clone(), queue.clone());
+        let submit = move |outcome| {
+            let address = turn.clone();
+            turn.submit(move || {
+                connection::running(ptr::null_mut(), address.address(), || handler(outcome));
+                drop(kept);
+            });
+        };
+        let slot = Arc::new(Slot::calling(submit));
+        if let Err(error) = self.request(message, &slot) {
+            slot.fill(Err(error));
+        }
     }
 
     pub(crate) fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
@@ -214,7 +269,12 @@ impl Session {
     }
 
     pub(crate) fn cancel(&self) {
-        let _ = self.0.invalid.set("the session was cancelled".into());
+        if self.0.invalid.set("the session was cancelled".into()).is_ok()
+            && let Some(events) = self.events()
+        {
+            // Whoever cancels is told when it is done, also where that was the last use of the session.
+            lock(&events.keep).get_or_insert_with(|| self.clone());
+        }
         self.0.cancel();
     }
 
@@ -236,40 +296,74 @@ struct Events {
     handle: Weak<Handle>,
     /// libxpc calls one at a time; the lock costs nothing then.
     handler: Mutex<Option<Handler>>,
+    inbox: Mutex<Inbox<Self>>,
+    /// From its cancellation on, a session keeps itself alive until it has been told of it.
+    keep: Mutex<Option<Session>>,
+}
+
+/// What a session is told of.
+enum Arrival {
+    Message(Retained),
+    Cancelled(Arc<str>),
 }
 
 impl Events {
-    fn message(&self, object: xpc_object_t) {
+    fn message(self: &Arc<Self>, object: xpc_object_t) {
         let entry = Entry::new();
         // SAFETY: libxpc lends the object for the call.
         if let Some(object) = unsafe { Retained::borrowed(object) }
             && object::is_dictionary(&object)
         {
-            self.deliver(|session| SessionEvent::Message(Message::of_session(object, session.0.object.clone())));
+            self.arrive(Arrival::Message(object));
         }
         entry.leave();
     }
 
-    fn cancelled(&self, error: xpc_rich_error_t) {
+    fn cancelled(self: &Arc<Self>, error: xpc_rich_error_t) {
         let entry = Entry::new();
         // SAFETY: libxpc lends the error for the call.
         let error = unsafe { RichError::borrowed(error) };
-        self.deliver(|session| {
-            session.0.cancelled.store(true, Ordering::Release);
-            SessionEvent::Cancelled(session.0.invalid.get_or_init(|| error.description(OVER)).clone())
-        });
-        // Nothing follows: what the handler holds goes.
-        let finished = lock(&self.handler).take();
-        drop(finished);
+        let reason = match self.handle.upgrade() {
+            Some(handle) => {
+                handle.cancelled.store(true, Ordering::Release);
+                handle.invalid.get_or_init(|| error.description(OVER)).clone()
+            }
+            None => OVER.into(),
+        };
+        self.arrive(Arrival::Cancelled(reason));
         entry.leave();
     }
+}
 
-    fn deliver(&self, event: impl FnOnce(&Session) -> SessionEvent) {
+impl Told for Events {
+    type Event = Arrival;
+
+    fn inbox(&self) -> &Mutex<Inbox<Self>> {
+        &self.inbox
+    }
+
+    fn queue(&self) -> Option<Queue> {
+        self.handle.upgrade().and_then(|handle| handle.queue.clone())
+    }
+
+    fn tell(&self, event: Arrival) {
+        let last = matches!(event, Arrival::Cancelled(_));
         // Without a handle nobody is left to be told.
-        let Some(session) = self.handle.upgrade().map(Session) else { return };
-        let event = event(&session);
-        if let Some(handle) = lock(&self.handler).as_mut() {
+        if let Some(session) = self.handle.upgrade().map(Session)
+            && let Some(handle) = lock(&self.handler).as_mut()
+        {
+            let event = match event {
+                Arrival::Message(object) => {
+                    SessionEvent::Message(Message::of_session(object, session.0.object.clone()))
+                }
+                Arrival::Cancelled(reason) => SessionEvent::Cancelled(reason),
+            };
             connection::running(session.as_ptr(), session.queue_address(), || handle(&session, event));
+        }
+        if last {
+            // Nothing follows: what the handler holds goes.
+            let finished = (lock(&self.handler).take(), lock(&self.keep).take());
+            drop(finished);
         }
     }
 }

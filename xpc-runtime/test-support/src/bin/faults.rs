@@ -18,6 +18,7 @@ mod service {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixStream};
 
+    use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
     use xpc_runtime::{Error, xpc_main};
 
     /// Says over a socket of the app's, beside XPC, that it has come so far.
@@ -25,6 +26,21 @@ mod service {
         let mut app = UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
         app.write_all(&std::process::id().to_le_bytes()).unwrap();
         app
+    }
+
+    /// Has a copy of this process wait for SIGTERM; says what ended it.
+    fn end_a_copy() -> i64 {
+        // SAFETY: the copy does nothing but wait.
+        let copy = match unsafe { libc::fork() } {
+            0 => loop {
+                // SAFETY: it waits for a signal, and touches no memory.
+                unsafe { libc::pause() };
+            },
+            copy => Pid::from_raw(copy).expect("a process"),
+        };
+        kill_process(copy, Signal::TERM).unwrap();
+        let (_, status) = waitpid(Some(copy), WaitOptions::empty()).unwrap().unwrap();
+        status.terminating_signal().unwrap_or(0).into()
     }
 
     pub fn serve() -> ! {
@@ -43,6 +59,7 @@ mod service {
                         watch.send(message.string("calls")?.to_owned()).unwrap();
                         message.reply().send()
                     }
+                    "end-a-copy" => message.reply().with("signal", end_a_copy()).send(),
                     op => panic!("unknown op {op}"),
                 }
             })
@@ -58,26 +75,22 @@ mod service {
 
 #[cfg(target_os = "linux")]
 mod app {
+    use std::cell::RefCell;
     use std::fs;
     use std::io::Read;
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
     use std::os::unix::process::CommandExt;
-    use std::pin::pin;
     use std::process::Command;
-    use std::sync::Arc;
     use std::sync::mpsc::{Receiver, channel};
-    use std::task::{Context, Poll, Wake, Waker};
     use std::thread;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use rustix::io::FdFlags;
     use rustix::process::{Pid, Signal, kill_process};
-    use xpc_runtime::{Connection, Dictionary, Error, Message, ReplyFuture, testing};
-    use xpc_runtime_tests::{OTHER_SERVICE_NAME, SERVICE_NAME};
-
-    /// Nothing here takes a second; whoever waits this long waits for ever.
-    const FOR_EVER: Duration = Duration::from_secs(60);
+    use xpc_runtime::{Connection, Error, Listener, testing};
+    use xpc_runtime_tests::process::{children, descriptors};
+    use xpc_runtime_tests::{FOR_EVER, OTHER_SERVICE_NAME, SERVICE_NAME, block_on, op};
 
     pub fn run(scenario: &str) {
         match scenario {
@@ -86,6 +99,7 @@ mod app {
             "thread-that-connected" => thread_that_connected(),
             "leaked-to-a-helper" => leaked_to_a_helper(),
             "hold-with-a-helper" => hold_with_a_helper(),
+            "forked" => forked(),
             "hold" => {
                 println!("{}", pid(&connect(SERVICE_NAME).0));
                 end_as_told();
@@ -103,10 +117,6 @@ mod app {
         (connection, interruptions)
     }
 
-    fn op(name: &str) -> Dictionary {
-        Dictionary::new().with("op", name)
-    }
-
     fn pid(connection: &Connection) -> u32 {
         let reply = connection.send_with_reply_timeout(&op("pid"), FOR_EVER).expect("a reply");
         reply.uint64("pid").unwrap().try_into().unwrap()
@@ -114,25 +124,6 @@ mod app {
 
     fn kill(pid: u32) {
         kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
-    }
-
-    fn wait(pending: ReplyFuture) -> Result<Message, Error> {
-        struct Unpark(thread::Thread);
-        impl Wake for Unpark {
-            fn wake(self: Arc<Self>) {
-                self.0.unpark();
-            }
-        }
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let mut pending = pin!(pending);
-        let deadline = Instant::now() + FOR_EVER;
-        loop {
-            if let Poll::Ready(outcome) = pending.as_mut().poll(&mut Context::from_waker(&waker)) {
-                return outcome;
-            }
-            assert!(Instant::now() < deadline, "a request without an outcome");
-            thread::park_timeout(FOR_EVER);
-        }
     }
 
     /// Where services call, beside XPC.
@@ -154,17 +145,6 @@ mod app {
             stream.read_exact(&mut pid).unwrap();
             (stream, u32::from_le_bytes(pid))
         }
-    }
-
-    fn descriptors() -> Vec<String> {
-        let open = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-        open.map(|target| target.display().to_string()).filter(|target| !target.starts_with("/proc/")).collect()
-    }
-
-    fn children() -> Vec<String> {
-        let tasks = fs::read_dir("/proc/self/task").unwrap();
-        let lists = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default());
-        lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
     }
 
     /// Whatever a service's end leaves for other threads to do is done, and nothing of it is left.
@@ -196,13 +176,13 @@ mod app {
                     let (_stream, service) = calls.next();
                     let pending = connection.send_with_reply(&request);
                     kill(service);
-                    wait(pending)
+                    block_on(pending)
                 }
                 1 => {
                     let pending = connection.send_with_reply(&hold);
                     let (_stream, service) = calls.next();
                     kill(service);
-                    wait(pending)
+                    block_on(pending)
                 }
                 _ => {
                     let outcome = connection.send_with_reply_timeout(&request, FOR_EVER);
@@ -293,6 +273,58 @@ mod app {
         assert_eq!(pid(&other), other_pid);
         helper.kill().unwrap();
         helper.wait().unwrap();
+    }
+
+    /// Runs this in a copy of the process, and says whether it ended well.
+    fn in_a_copy(run: impl FnOnce() -> bool) -> bool {
+        // SAFETY: the copy has one thread, which uses what was at rest, and memory, whose allocator survives a fork.
+        match unsafe { libc::fork() } {
+            0 => std::process::exit(i32::from(!run())),
+            copy => {
+                let copy = Pid::from_raw(copy).expect("a process");
+                let status = rustix::process::waitpid(Some(copy), rustix::process::WaitOptions::empty());
+                status.unwrap().expect("it has ended").1.exit_status() == Some(0)
+            }
+        }
+    }
+
+    /// Copies of the process that use and drop what they have from it, and end as programs do.
+    fn forked() {
+        let (connection, interruptions) = connect(SERVICE_NAME);
+        let first = pid(&connection);
+        let listener = Listener::anonymous().activate(|peer| {
+            peer.on_message(|_, message| message.reply().send()).activate();
+        });
+        let endpoint = listener.endpoint();
+        let direct = Connection::from_endpoint(&endpoint).activate();
+        direct.send_with_reply_timeout(&op(""), FOR_EVER).unwrap();
+        // What a copy takes out is there in the original.
+        let all = RefCell::new(Some((connection, direct, listener)));
+        for _ in 0..3 {
+            assert!(in_a_copy(|| {
+                let (connection, direct, listener) = all.take().unwrap();
+                let (new, _) = connect(SERVICE_NAME);
+                let late = Connection::from_endpoint(&endpoint).activate();
+                let is_told = |outcome| matches!(outcome, Err(Error::Invalid(reason)) if reason.contains("forked"));
+                let told = [&connection, &direct, &new, &late].map(|it| {
+                    is_told(it.send(&op(""))) && is_told(it.send_with_reply_timeout(&op(""), FOR_EVER).map(drop))
+                });
+                direct.cancel();
+                drop((connection, direct, listener));
+                told == [true; 4]
+            }));
+            let all = all.borrow();
+            let (connection, direct, _listener) = all.as_ref().unwrap();
+            // By the reactor, and by this thread.
+            assert_eq!(block_on(connection.send_with_reply(&op("pid"))).unwrap().uint64("pid"), Ok(first.into()));
+            assert_eq!(pid(connection), first);
+            direct.send_with_reply_timeout(&op(""), FOR_EVER).unwrap();
+        }
+        let connection = all.take().unwrap().0;
+        let ended = connection.send_with_reply_timeout(&op("end-a-copy"), FOR_EVER).unwrap();
+        assert_eq!(ended.int64("signal"), Ok(Signal::TERM.as_raw().into()));
+        assert_eq!(pid(&connection), first, "who is told to end is the copy");
+        assert!(interruptions.try_recv().is_err());
     }
 
     /// Prints the process ids of the service and of a helper that inherits everything, and waits to be killed.

@@ -6,11 +6,8 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
 
-use xpc_runtime::{Connection, Dictionary, Error, Listener, Message, Transaction, testing, xpc_main};
-use xpc_runtime_tests::{OTHER_SERVICE_NAME, SERVICE_NAME};
-
-/// Nothing here takes a second; whoever waits this long waits for ever.
-const FOR_EVER: Duration = Duration::from_secs(60);
+use xpc_runtime::{Connection, Error, Listener, Message, Transaction, testing, xpc_main};
+use xpc_runtime_tests::{FOR_EVER, OTHER_SERVICE_NAME, SERVICE_NAME, op};
 
 /// What keeps the service from ending.
 static KEPT: Mutex<Option<Message>> = Mutex::new(None);
@@ -95,10 +92,6 @@ fn connect_to(service: &str) -> (Connection, Receiver<Event>) {
 
 fn next(events: &Receiver<Event>) -> Event {
     events.recv_timeout(FOR_EVER).expect("an event")
-}
-
-fn op(name: &str) -> Dictionary {
-    Dictionary::new().with("op", name)
 }
 
 fn ask(connection: &Connection, name: &str) -> Message {

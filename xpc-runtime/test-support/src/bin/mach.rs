@@ -5,12 +5,10 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
-use xpc_runtime::{Connection, Dictionary, Error, Listener, MachService, Message, Session, Transaction, dispatch_main};
+use xpc_runtime::{Connection, Error, Listener, MachService, Message, Session, Transaction, dispatch_main};
+use xpc_runtime_tests::{FOR_EVER, op};
 
-/// Nothing here takes a second; whoever waits this long waits for ever.
-const FOR_EVER: Duration = Duration::from_secs(60);
 const NAME: &str = "com.example.tests.agent";
 
 static LISTENER: Mutex<Option<Listener<MachService>>> = Mutex::new(None);
@@ -161,10 +159,6 @@ fn invalid(events: &Receiver<Event>) -> String {
         Event::Invalid(error) => error.to_string(),
         other => panic!("invalid was due, not {other:?}"),
     }
-}
-
-fn op(name: &str) -> Dictionary {
-    Dictionary::new().with("op", name)
 }
 
 fn ask(connection: &Connection, name: &str) -> Result<Message, Error> {
@@ -319,9 +313,8 @@ mod by_hand {
     use std::os::unix::process::CommandExt;
     use std::path::PathBuf;
     use std::process::Command;
-    use std::sync::Arc;
-    use std::task::{Context, Poll, Wake, Waker};
-    use std::thread::{self, Thread};
+
+    use std::task::{Context, Poll, Waker};
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::net::{
@@ -329,6 +322,7 @@ mod by_hand {
         SocketType, UCred, accept, bind, connect as connect_to, listen, recv, sendmsg, socket_with, socketpair,
     };
     use rustix::process::{Gid, Uid, geteuid, getpid};
+    use xpc_runtime_tests::block_on;
 
     use super::{Agent, FOR_EVER, NAME, agent_pid, connect, invalid, op};
 
@@ -416,23 +410,6 @@ mod by_hand {
         last.send(&op("cancel")).unwrap();
         assert_eq!(agent.end().0.code(), Some(3));
         assert!(folder().join("socket").exists(), "it is not the agent's to remove");
-    }
-
-    fn block_on<F: Future>(future: F) -> F::Output {
-        struct Unpark(Thread);
-        impl Wake for Unpark {
-            fn wake(self: Arc<Self>) {
-                self.0.unpark();
-            }
-        }
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let mut future = std::pin::pin!(future);
-        loop {
-            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(output) => return output,
-                Poll::Pending => thread::park(),
-            }
-        }
     }
 
     /// Needs root, who alone can be somebody else; what decides has a test of its own in `xpc-portable`.

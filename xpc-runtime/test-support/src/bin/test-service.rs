@@ -2,14 +2,13 @@
 
 use std::sync::Mutex;
 
-use xpc_runtime::{Array, Connection, Dictionary, Endpoint, Error, Listener, Message, xpc_main};
+use xpc_runtime::{Array, Connection, Dictionary, Endpoint, Error, Message, xpc_main};
 
 /// Requests that are never answered: they must be alive when the service is killed.
 static KEPT: Mutex<Vec<Message>> = Mutex::new(Vec::new());
 
 /// What was received and is used later.
 static ENDPOINT: Mutex<Option<Endpoint>> = Mutex::new(None);
-static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
 
 fn main() -> ! {
     if std::env::var("XPC_SERVICE_NAME").is_ok_and(|name| name == xpc_runtime_tests::BROKEN_SERVICE_NAME) {
@@ -17,55 +16,21 @@ fn main() -> ! {
     }
     xpc_main(|peer| {
         let pid = peer.pid();
-        let mut received = Array::new();
         peer.on_message(move |connection, message| -> Result<(), Error> {
             match message.string("op")? {
                 "echo" => message.reply_with(message.clone()),
                 "who" => message.reply_with(who(connection, pid)),
-                "append" => {
-                    received.push(message.uint64("value")?.into());
-                    Ok(())
-                }
-                "list" => message.reply().with("values", std::mem::take(&mut received)).send(),
+                "kept" => message.reply().with("count", KEPT.lock().unwrap().len() as u64).send(),
                 "keep" => {
                     KEPT.lock().unwrap().push(message);
                     connection.send(&Dictionary::new().with("kept", true))
                 }
                 "drop" => Ok(()),
-                "reply-twice" => {
-                    message.reply().with("first", true).send()?;
-                    let second = message.reply().send();
-                    connection.send(&Dictionary::new().with("second", format!("{second:?}")))
-                }
-                "cancel" => {
-                    connection.cancel();
-                    Ok(())
-                }
                 "panic" => panic!("told to panic"),
                 "print" => {
                     println!("on standard output");
                     eprint!("on standard error, without a line's end");
                     message.reply().send()
-                }
-                "ask-blocking" => {
-                    let error = connection.send_with_reply_blocking(&Dictionary::new()).unwrap_err();
-                    message.reply().with("error", error.to_string()).send()
-                }
-                "ask-back" => {
-                    // On another thread: a handler holds its own connection up.
-                    let connection = connection.clone();
-                    std::thread::spawn(move || {
-                        let answer =
-                            connection.send_with_reply_blocking(&Dictionary::new().with("question", 6_u64)).unwrap();
-                        message.reply().with("answer", answer.uint64("answer").unwrap()).send().unwrap();
-                    });
-                    Ok(())
-                }
-                "send-then-wait" => {
-                    // Nothing leaves while the handler runs, so that the client's message cannot be the answer to ours.
-                    connection.send(&Dictionary::new().with("sent", true))?;
-                    std::thread::sleep(std::time::Duration::from_millis(50));
-                    message.reply().with("waited", true).send()
                 }
                 "forward" => {
                     let other = Connection::service(message.string("to")?).activate();
@@ -89,18 +54,6 @@ fn main() -> ! {
                     let kept =
                         Dictionary::new().with("op", "keep-endpoint").with("endpoint", message.endpoint("endpoint")?);
                     other.send_with_reply_blocking(&kept)?;
-                    message.reply().send()
-                }
-                "listen" => {
-                    let listener = Listener::anonymous().activate(|peer| {
-                        peer.on_message(|_, message| message.reply().with("pid", std::process::id()).send()).activate();
-                    });
-                    let endpoint = listener.endpoint();
-                    *LISTENER.lock().unwrap() = Some(listener);
-                    message.reply().with("endpoint", endpoint).send()
-                }
-                "stop-listening" => {
-                    LISTENER.lock().unwrap().take().unwrap().cancel();
                     message.reply().send()
                 }
                 op => panic!("unknown op {op}"),
@@ -132,7 +85,7 @@ fn who(connection: &Connection, peer: Option<u32>) -> Dictionary {
         .with("egid", connection.egid().unwrap());
     #[cfg(target_os = "linux")]
     {
-        who.insert("session", xpc_runtime_tests::session());
+        who.insert("session", xpc_runtime_tests::process::session());
         let descriptors: Array =
             std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap()).map(describe).collect();
         who.insert("descriptors", descriptors);

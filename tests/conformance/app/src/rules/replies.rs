@@ -4,7 +4,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use conformance_service::SERVICE;
-use xpc_runtime::{Connection, Error, Queue, Session};
+use xpc_runtime::{Connection, Dictionary, Error, Queue, Session};
 
 use crate::case::{Case, Outcome};
 use crate::client::{FOR_EVER, ask, block_on, connect, op};
@@ -14,6 +14,7 @@ pub const CASES: &[Case] = &[
     Case::new("h", "replies_come_to_a_queue_in_turn", on_a_queue),
     Case::new("h", "a_reply_handler_is_told_of_failures", failures),
     Case::new("h", "a_session_shares_a_queue", session),
+    Case::new("h", "replies_to_a_session_come_to_a_queue", to_a_session),
 ];
 
 fn timeout() -> Outcome {
@@ -86,5 +87,33 @@ fn session() -> Outcome {
         .activate()?;
     session.send(&op("tell"))?;
     assert_eq!(runs.recv_timeout(FOR_EVER), Ok(Some(Error::WouldDeadlock)));
+    Ok(())
+}
+
+fn to_a_session() -> Outcome {
+    let queue = Queue::serial("com.example.conformance.replies");
+    let session = Session::service(SERVICE).activate()?;
+    let other = Connection::service(SERVICE).target_queue(&queue).activate();
+    let (sender, outcomes) = channel();
+    let ask = |message: &Dictionary| {
+        let (sender, other) = (sender.clone(), other.clone());
+        session.send_with_reply_on(&queue, message, move |reply| {
+            let same_queue = other.send_with_reply_blocking(&op("echo")).err();
+            sender.send((reply.err(), same_queue)).unwrap_or_default();
+        });
+        let (outcome, same_queue) = outcomes.recv_timeout(FOR_EVER).expect("it is called");
+        assert_eq!(same_queue, Some(Error::WouldDeadlock));
+        outcome
+    };
+    assert_eq!(ask(&op("echo")), None);
+    assert!(matches!(ask(&op("a\0b")), Some(Error::Encode(_))));
+    session.send_blocking(&op("echo"))?;
+    block_on(session.send_ready())?;
+    assert_eq!(session.invalidation_reason(), None);
+    session.cancel();
+    let Some(Error::Invalid(reason)) = ask(&op("echo")) else { panic!("the session is over") };
+    assert_eq!(session.invalidation_reason(), Some(reason));
+    assert!(matches!(session.send_blocking(&op("echo")), Err(Error::Invalid(_))));
+    assert!(matches!(block_on(session.send_ready()), Err(Error::Invalid(_))));
     Ok(())
 }

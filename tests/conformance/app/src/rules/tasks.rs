@@ -4,7 +4,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use conformance_service::SERVICE;
-use xpc_runtime::{Connection, Dictionary, Error, Listener, Message, Spawner};
+use xpc_runtime::{Connection, Dictionary, Error, Listener, Message, Session, Spawner};
 
 use crate::case::{Case, Outcome};
 use crate::client::{FOR_EVER, ask, block_on, connect, op};
@@ -13,6 +13,7 @@ pub const CASES: &[Case] = &[
     Case::new("l", "an_asynchronous_handler_answers_another_process", answers),
     Case::new("l", "asynchronous_handlers_begin_in_order_and_up_to_a_bound", bound),
     Case::new("l", "an_asynchronous_handler_may_ask_on_its_own_connection", asks_back),
+    Case::new("l", "asynchronous_handlers_of_a_session_take_turns_and_may_ask_on_it", session),
 ];
 
 fn answers() -> Outcome {
@@ -86,5 +87,30 @@ fn asks_back() -> Outcome {
         .activate();
     block_on(connection.send_with_reply(&op("tell")))?;
     assert_eq!(told.recv_timeout(FOR_EVER), Ok(true));
+    Ok(())
+}
+
+fn session() -> Outcome {
+    let (sender, seen) = channel();
+    let over = sender.clone();
+    let session = Session::service(SERVICE)
+        .on_message_async(&Spawner::bundled().max_in_flight(1), move |session, _message| {
+            sender.send("begun").unwrap_or_default();
+            let reply = session.send_with_reply(&op("echo"));
+            let sender = sender.clone();
+            async move { sender.send(if reply.await.is_ok() { "answered" } else { "failed" }).unwrap_or_default() }
+        })
+        .on_cancelled(move |_, _| over.send("over").unwrap_or_default())
+        .activate()?;
+    for _ in 0..10 {
+        session.send(&op("tell"))?;
+    }
+    for _ in 0..10 {
+        assert_eq!(seen.recv_timeout(FOR_EVER), Ok("begun"));
+        assert_eq!(seen.recv_timeout(FOR_EVER), Ok("answered"));
+    }
+    session.send(&op("cancel"))?;
+    assert_eq!(seen.recv_timeout(FOR_EVER), Ok("over"));
+    assert!(seen.recv_timeout(FOR_EVER).is_err(), "the handlers are gone");
     Ok(())
 }

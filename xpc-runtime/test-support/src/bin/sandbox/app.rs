@@ -5,7 +5,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::UnixListener;
 
 use libc::{EACCES, EPERM};
-use xpc_runtime::{Connection, Dictionary, Message};
+use xpc_runtime::{Connection, Dictionary, Error, Listener, Message};
 
 use crate::attempts;
 
@@ -13,6 +13,7 @@ const CLOSED: &str = "com.example.sandbox.closed";
 const CLIENT: &str = "com.example.sandbox.client";
 const SERVER: &str = "com.example.sandbox.server";
 const PATHS: &str = "com.example.sandbox.paths";
+const AGENTS: &str = "com.example.sandbox.agents";
 const FREE: &str = "com.example.sandbox.free";
 
 pub fn run(scenario: &str) {
@@ -27,6 +28,7 @@ pub fn run(scenario: &str) {
         "descriptors" => descriptors(),
         "works" => works(),
         "unaffected" => unaffected(),
+        "agents" => agents(),
         "hold" => {
             println!("{}", Service::new(CLOSED).ask("self", &[]).uint64("pid").unwrap());
             std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
@@ -281,6 +283,41 @@ fn works() {
     assert_ne!(service.ask("self", &[]).uint64("pid"), Ok(pid));
     service.expect(0, "read", &format!("{data}/tmp/new"));
     service.expect(EACCES, "read", &outside("file"));
+}
+
+/// The app is the agent. Of what a service hears from it, everything but the way there is as without a sandbox.
+fn agents() {
+    const NAME: &str = "com.example.sandbox.agent";
+    let listen = || {
+        Listener::mach_service(NAME).on_invalid(|_| {}).activate(|peer| {
+            let client = peer.pid().expect("who connects");
+            peer.on_message(move |_, message| message.reply().with("client", client).send()).activate();
+        })
+    };
+    let listener = listen();
+    let (granted, denied) = (Service::new(AGENTS), Service::new(CLOSED));
+    let call = |service: &Service, name: &str| service.ask("call-agent", &[("name", name)]);
+    let pid = granted.ask("self", &[]).uint64("pid");
+    for _ in 0..2 {
+        assert_eq!(call(&granted, NAME).uint64("client"), pid, "the service itself is the client");
+    }
+    let nobody = call(&granted, "com.example.sandbox.nobody");
+    assert!(nobody.string("error").unwrap().contains("no process serves"), "{nobody:?}");
+    for (service, name) in [(&denied, NAME), (&granted, "com.example.sandbox.agent.other")] {
+        let reply = call(service, name);
+        let error = reply.string("error").unwrap();
+        assert!(error.contains("mach-lookup.global-name") && error.contains(name), "{error}");
+        assert_eq!(reply.bool("at once"), Ok(true), "before any message");
+    }
+    let long = call(&granted, &"long".repeat(500));
+    assert!(long.string("error").unwrap().contains("longer than"), "{long:?}");
+    // One that goes interrupts, and is reached when it is back.
+    let kept = |op: &str| granted.ask(op, &[("name", NAME)]);
+    assert_eq!(kept("keep-agent").uint64("client"), pid);
+    listener.cancel();
+    assert_eq!(kept("call-kept").string("error"), Ok(Error::Interrupted.to_string().as_str()));
+    let _listener = listen();
+    assert_eq!(kept("call-kept").uint64("client"), pid);
 }
 
 /// Without the entitlement, a service may do what its app may do.

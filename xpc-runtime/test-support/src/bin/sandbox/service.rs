@@ -9,6 +9,9 @@ use crate::attempts::errno;
 
 type Job = (String, String, Sender<i64>);
 
+/// A connection to an agent.
+static KEPT: Mutex<Option<Connection>> = Mutex::new(None);
+
 /// To the thread that was started before `main`.
 static EARLY: Mutex<Option<Sender<Job>>> = Mutex::new(None);
 
@@ -53,6 +56,18 @@ pub fn serve() -> ! {
                     let reply = other.send_with_reply_blocking(&Dictionary::new().with("op", "self")).unwrap();
                     message.reply_with(reply.clone())
                 }
+                "call-agent" => {
+                    let agent = Connection::mach_service(message.string("name")?).activate();
+                    let at_once = agent.invalidation_reason().is_some();
+                    message.reply_with(call(&agent).with("at once", at_once))
+                }
+                "keep-agent" => {
+                    let agent = Connection::mach_service(message.string("name")?).activate();
+                    let reply = call(&agent);
+                    *KEPT.lock().unwrap() = Some(agent);
+                    message.reply_with(reply)
+                }
+                "call-kept" => message.reply_with(call(KEPT.lock().unwrap().as_ref().unwrap())),
                 "kill-service" => {
                     let killed = xpc_runtime::testing::kill_service(message.string("name")?);
                     message.reply().with("killed", killed == Ok(true)).send()
@@ -62,6 +77,14 @@ pub fn serve() -> ! {
         })
         .activate();
     })
+}
+
+/// What an agent says, or why it does not.
+fn call(agent: &Connection) -> Dictionary {
+    match agent.send_with_reply_blocking(&Dictionary::new()) {
+        Ok(reply) => reply.clone(),
+        Err(error) => Dictionary::new().with("error", error.to_string()),
+    }
 }
 
 fn describe() -> Dictionary {
