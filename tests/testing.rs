@@ -40,6 +40,18 @@ fn tests_reach_the_services_of_the_app() {
     project.xpc(&["test", "--app", "nobody"]).fails(2, &["nobody"]);
 }
 
+/// It said that the app is Tauri's to make, and offered an option that this subcommand does not have.
+#[test]
+fn the_services_of_a_tauri_app_are_reached() {
+    let project = project("tauried");
+    project.edit("app/Cargo.toml", "identifier = \"com.example.tauried\"\n", "");
+    project.write("app/tauri.conf.json", "{ \"productName\": \"Ta uri\", \"identifier\": \"com.example.tauried\" }");
+    let all = project.xpc(&["test", "the_service"]).ok();
+    assert!(all.stdout.contains("test the_service_answers ... ok"), "{}", all.stdout);
+    assert!(all.stderr.contains("/Ta uri.app\n"), "{}", all.stderr);
+    project.xpc(&["run"]).fails(2, &["is a Tauri app", "cargo xpc embed"]);
+}
+
 /// The services were built for this machine, and the tests for the one in cargo's configuration.
 #[test]
 fn tests_are_built_for_this_machine_where_the_configuration_names_another() {

@@ -78,6 +78,7 @@
 //! | `XPC_RUNTIME_IDLE_THREAD` | 10 | how long a thread that is not needed waits for work |
 //! | `XPC_RUNTIME_ACTIVITY_SECOND` | 1 | how long a second of an [`Activity`]'s [`Criteria`] is, in services too |
 //! | `XPC_RUNTIME_RETRY` | 0.01 | how soon something is tried again that the kernel has no room for |
+//! | `XPC_RUNTIME_SPIN` | 0.00003 | how long a thread that expects a reply, or the next request, looks for it before it sleeps, in services too; 0: it sleeps at once |
 //!
 //! # Agents and daemons
 //! A program in no bundle serves a name with [`Listener::mach_service`], is reached by [`Connection::mach_service`], and

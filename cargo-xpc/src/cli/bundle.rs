@@ -103,7 +103,7 @@ pub fn run(args: &BundleArgs, ui: &Ui) -> Outcome {
         },
         sign: sign_request(args.sign.as_deref(), &args.signer)?,
         out: args.out.as_deref(),
-        services_only: args.services_only,
+        parts: if args.services_only { Parts::Services } else { Parts::App },
     };
     let mut job = plan_job(&asked, ui)?;
     job.replace = publish::Replace::asked(args.non_atomic);
@@ -125,7 +125,18 @@ pub(super) struct Asked<'a> {
     pub(super) targets: Targets,
     pub(super) sign: SignRequest,
     pub(super) out: Option<&'a Utf8Path>,
-    pub(super) services_only: bool,
+    pub(super) parts: Parts,
+}
+
+/// What is bundled.
+#[derive(Clone, Copy)]
+pub(super) enum Parts {
+    /// The app, with its services in it.
+    App,
+    /// Each service by itself.
+    Services,
+    /// What tests need: the services, and the app where it is ours to make.
+    ForTests,
 }
 
 /// Everything that a plan is made from, looked up.
@@ -156,7 +167,11 @@ impl Prepared {
 pub(super) fn plan_job(asked: &Asked<'_>, ui: &Ui) -> Result<Job, Failure> {
     let prepared = prepare(asked, ui)?;
     let given = prepared.given();
-    let plans = if asked.services_only { plan::plan_services(given)? } else { vec![plan::plan(given)?] };
+    let plans = match asked.parts {
+        Parts::App => vec![plan::plan(given)?],
+        Parts::Services => plan::plan_services(given)?,
+        Parts::ForTests => plan::plan_for_tests(given)?,
+    };
     signing::check(&plans, ui)?;
     for warning in plans.iter().flat_map(|plan| &plan.warnings) {
         ui.warn(warning);

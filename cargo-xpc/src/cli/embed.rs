@@ -3,7 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use super::bundle::{Asked, build_area, compile, prepare, stage};
+use super::bundle::{Asked, Parts, build_area, compile, prepare, stage};
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs, current_folder};
 use super::identity::SignerArgs;
 use super::signing::AppSigning;
@@ -208,7 +208,7 @@ fn plan(args: &EmbedArgs, names: &[String], host: &HostApp, ui: &Ui) -> Result<P
         targets,
         sign: SignRequest::Default,
         out: None,
-        services_only: false,
+        parts: Parts::App,
     };
     let prepared = prepare(&asked, ui)?;
     let embed::Embedded { services, warnings } = embed::plan_embedded(prepared.given(), names, host)?;

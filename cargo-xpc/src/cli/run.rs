@@ -6,7 +6,7 @@ use std::process::Command;
 
 use camino::Utf8PathBuf;
 
-use super::bundle::{Asked, execute, plan_job};
+use super::bundle::{Asked, Parts, execute, plan_job};
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs};
 use super::ui::{Ui, short};
 use super::{Failure, Outcome};
@@ -37,7 +37,7 @@ pub struct RunArgs {
 
 /// The subcommand.
 pub fn run(args: &RunArgs, ui: &Ui) -> Outcome {
-    let (plan, bundle) = bundle_for_this_machine(&args.select, &args.build, &args.manifest, ui)?;
+    let (plan, bundle) = bundle_for_this_machine(Parts::App, &args.select, &args.build, &args.manifest, ui)?;
     let program = bundle.join("Contents/MacOS").join(&plan.main.program.bin);
     ui.status("Running", short(&program));
     let mut command = child::command(&program);
@@ -45,26 +45,24 @@ pub fn run(args: &RunArgs, ui: &Ui) -> Outcome {
     become_another(command)
 }
 
-/// An app's bundle, published where `bundle` has it.
+/// An app's bundle, published where `bundle` has it, and the plan of what was made last.
 pub(super) fn bundle_for_this_machine(
+    parts: Parts,
     select: &SelectArgs,
     build: &BuildArgs,
     manifest: &ManifestArgs,
     ui: &Ui,
 ) -> Result<(BundlePlan, Utf8PathBuf), Failure> {
-    let asked = Asked {
-        select,
-        build,
-        manifest,
-        targets: Targets::Host,
-        sign: SignRequest::Default,
-        out: None,
-        services_only: false,
-    };
+    let asked = Asked { select, build, manifest, targets: Targets::Host, sign: SignRequest::Default, out: None, parts };
     let mut job = plan_job(&asked, ui)?;
     // stdout belongs to what is started, also where ours would have been JSON.
     let bundle = execute(&job, &ui.without_answers())?.pop();
-    job.plans.pop().zip(bundle).ok_or_else(|| Failure::new(Exit::Software, "there is no bundle"))
+    let made = job.plans.pop().zip(bundle).ok_or_else(|| Failure::new(Exit::Software, "there is no bundle"));
+    made.map(|(plan, bundle)| {
+        // A service without an app stands where it would in one.
+        let app = bundle.ancestors().find(|above| above.extension() == Some("app")).unwrap_or(&bundle).to_owned();
+        (plan, app)
+    })
 }
 
 /// In place of this process, as `cargo run` does: signals, the terminal and the status are the other program's own.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use super::Outcome;
+use super::bundle::Parts;
 use super::cargo_args::{BuildArgs, ManifestArgs, SelectArgs};
 use super::run::{become_another, bundle_for_this_machine};
 use super::ui::{Ui, short};
@@ -12,7 +13,7 @@ use crate::child;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The app is bundled for this machine, and the tests find its services by their names: XPC_RUNTIME_BUNDLE names the \
-bundle to them. On macOS launchd lets only programs inside of a bundle reach its services, and test programs stand \
+bundle to them. Of an app that Tauri builds only the services are made. On macOS launchd lets only programs inside of a bundle reach its services, and test programs stand \
 outside. Standard output and the exit status are `cargo test`'s own.
 
 Examples:
@@ -66,7 +67,7 @@ pub fn run(args: &TestArgs, ui: &Ui) -> Outcome {
         );
     }
     let select = SelectArgs::app(args.app.clone());
-    let (plan, bundle) = bundle_for_this_machine(&select, &args.build, &args.manifest, ui)?;
+    let (plan, bundle) = bundle_for_this_machine(Parts::ForTests, &select, &args.build, &args.manifest, ui)?;
     let mut command = child::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.arg("test").args(cargo_args(args)).args(args.build.words(ui)).args(args.manifest.words());
     // Where cargo's configuration builds for another machine by default, the tests have to be told of this one as well.

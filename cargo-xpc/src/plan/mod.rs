@@ -328,7 +328,7 @@ pub fn plan(given: Given<'_>) -> Result<BundlePlan, PlanError> {
     let (app, services) = select(given.config, &given.request.selection)?;
     if let Some(file) = &app.tauri {
         return Err(PlanError::Request(format!(
-            "`{}` is a Tauri app ({file}), whose front end only `tauri build` builds; make its services with --services-only and list them in `bundle.macOS.files`",
+            "`{}` is a Tauri app ({file}), whose front end only `tauri build` builds: make its services with `cargo xpc bundle --services-only` and list them in `bundle.macOS.files`, or put them into the finished app with `cargo xpc embed`",
             app.program.bin
         )));
     }
@@ -351,12 +351,29 @@ pub fn plan(given: Given<'_>) -> Result<BundlePlan, PlanError> {
 /// # Errors
 /// As for [`plan`].
 pub fn plan_services(given: Given<'_>) -> Result<Vec<BundlePlan>, PlanError> {
+    services_below(given, "")
+}
+
+/// Decides what is bundled for tests that reach an app's services: the app, or its services alone, in a folder like the app's, where
+/// another tool has to make the app.
+///
+/// # Errors
+/// As for [`plan`].
+pub fn plan_for_tests(given: Given<'_>) -> Result<Vec<BundlePlan>, PlanError> {
+    let (app, _) = select(given.config, &given.request.selection)?;
+    if app.tauri.is_none() {
+        return Ok(vec![plan(given)?]);
+    }
+    services_below(given, &format!("{}.app/Contents/XPCServices/", app.name))
+}
+
+fn services_below(given: Given<'_>, folder: &str) -> Result<Vec<BundlePlan>, PlanError> {
     let (app, services) = select(given.config, &given.request.selection)?;
     check_clashes(app, &services)?;
     let inputs = given.inputs(app, &services);
     let alone = |service: &&Service| {
         Ok(BundlePlan {
-            destination: given.destination(&format!("{}.xpc", service.name)),
+            destination: given.destination(&format!("{folder}{}.xpc", service.name)),
             main: service_part(app, service, Utf8PathBuf::new(), &inputs)?,
             services: Vec::new(),
             targets: given.targets.triples.clone(),

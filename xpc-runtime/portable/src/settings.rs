@@ -15,7 +15,11 @@ pub struct Setting {
 
 impl Setting {
     const fn new(variable: &'static str, milliseconds: u64) -> Self {
-        Self { variable, default: Duration::from_millis(milliseconds), value: OnceLock::new() }
+        Self::of_microseconds(variable, 1000 * milliseconds)
+    }
+
+    const fn of_microseconds(variable: &'static str, microseconds: u64) -> Self {
+        Self { variable, default: Duration::from_micros(microseconds), value: OnceLock::new() }
     }
 
     /// What is in force.
@@ -49,8 +53,8 @@ pub static FIRST_DELAY: Setting = Setting::new("XPC_RUNTIME_THROTTLE_FIRST", 250
 pub static IDLE_EXIT: Setting = Setting::new("XPC_RUNTIME_IDLE_EXIT", 60_000);
 /// How long a service that was told to end may take to end its transactions. As long as launchd's (`ExitTimeOut`).
 pub static EXIT_TIMEOUT: Setting = Setting::new("XPC_RUNTIME_EXIT_TIMEOUT", 20_000);
-/// How long a thread that nothing needs any more waits for work before it ends; services have this and the next two from
-/// their app.
+/// How long a thread that nothing needs any more waits for work before it ends; services have this, the next two and
+/// [`SPIN`] from their app.
 pub static IDLE_THREAD: Setting = Setting::new("XPC_RUNTIME_IDLE_THREAD", 10_000);
 /// In what time the peer of an accepted connection has to take [`STALL_BYTES`] while the connection's budget is used up;
 /// otherwise it is cut off. 0 means that it may take for ever. As long as servers of other kinds wait by default.
@@ -62,9 +66,13 @@ pub const STALL_BYTES: u64 = 64 << 10;
 pub static ACTIVITY_SECOND: Setting = Setting::new("XPC_RUNTIME_ACTIVITY_SECOND", 1000);
 /// How soon something is tried again that the kernel has no room for at the moment.
 pub static RETRY: Setting = Setting::new("XPC_RUNTIME_RETRY", 10);
+/// How long a thread that expects a reply, or the next request, looks for it again and again before it sleeps; between
+/// two looks it gives its CPU to whoever wants it. The first poll of a reply's future does so, too. Connections where that saves no time do without by themselves. 0 means
+/// that threads sleep at once.
+pub static SPIN: Setting = Setting::of_microseconds("XPC_RUNTIME_SPIN", 30);
 
 /// What holds in services as in their app.
-pub(crate) static OF_SERVICES: [&Setting; 3] = [&IDLE_THREAD, &STALL_TIMEOUT, &ACTIVITY_SECOND];
+pub(crate) static OF_SERVICES: [&Setting; 4] = [&IDLE_THREAD, &STALL_TIMEOUT, &ACTIVITY_SECOND, &SPIN];
 
 #[cfg(test)]
 mod tests {

@@ -129,6 +129,9 @@ impl Future for ReplyFuture {
     type Output = Result<Message, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.slot.is_filled() {
+            self.connection.look_for_reply();
+        }
         self.slot.poll(context.waker())
     }
 }

@@ -123,3 +123,8 @@ fn services_go_with_their_app_although_a_helper_inherited_its_sockets() {
 fn a_forked_copy_harms_nothing_of_its_original_and_is_told() {
     App::new().run("forked");
 }
+
+#[test]
+fn what_a_dead_service_left_running_is_ended() {
+    App::new().run("left-behind");
+}

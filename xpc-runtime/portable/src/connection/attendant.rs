@@ -67,7 +67,7 @@ impl Core {
         if !state.attended {
             // Not so where it is suspended or held up, and only the end of the stream made it readable.
             if readable && state.may_read() {
-                state.attended = true;
+                state.take_role();
                 drop(state);
                 self.serve();
             } else {
@@ -89,7 +89,7 @@ impl Core {
         if state.suspended > 0 {
             return self.give_up_turn(&mut state);
         }
-        state.attended = true;
+        state.take_role();
         drop(state);
         self.serve();
     }
@@ -105,7 +105,7 @@ impl Core {
         if state.attended || !state.is_wanted() {
             return self.give_up_turn(&mut state);
         }
-        state.attended = true;
+        state.take_role();
         drop(state);
         self.serve();
     }
@@ -125,7 +125,9 @@ impl Core {
         let turn = Transaction::of_service();
         let mut drained = false;
         let mut is_busy = self.is_busy();
-        for _ in 0..TURNS {
+        let mut turns = 0;
+        while turns < TURNS {
+            turns += 1;
             let mut state = lock(&self.state);
             if state.suspended > 0 {
                 break;
@@ -168,12 +170,18 @@ impl Core {
             if drained && stay.is_none() {
                 break;
             }
-            let flags = if stay.is_some() { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
-            let batch = lock(&self.reader).read(&link.socket, flags);
+            let soon = stay.as_ref().and_then(|_| self.read_soon(&link, None));
+            let batch = soon.unwrap_or_else(|| {
+                let flags = if stay.is_some() { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+                lock(&self.reader).read(&link.socket, flags)
+            });
             drained = batch.drained;
             if stay.is_some() && batch.frames.is_empty() {
                 // One more look at what the socket does not announce.
                 is_busy = false;
+            } else if stay.is_some() {
+                // The others have had somebody who waits for them.
+                turns = 0;
             }
             drop(stay);
             if !batch.frames.is_empty() {
@@ -196,15 +204,39 @@ impl Core {
                 break;
             }
             drop(state);
-            // Where there is a deadline, what comes too late is left for the reactor.
-            if !wait_readable(&link.socket, deadline) || (deadline.is_some() && !self.hold_up(deadline)) {
-                break;
-            }
-            let flags = if deadline.is_some() { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
-            let batch = lock(&self.reader).read(&link.socket, flags);
+            let batch = match self.read_soon(&link, deadline) {
+                Some(batch) => batch,
+                // Where there is a deadline, what comes too late is left for the reactor.
+                None if !wait_readable(&link.socket, deadline) => break,
+                None if deadline.is_some() && !self.hold_up(deadline) => break,
+                None => {
+                    let flags = if deadline.is_some() { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
+                    lock(&self.reader).read(&link.socket, flags)
+                }
+            };
             if deadline.is_none() && !batch.frames.is_empty() {
                 self.hold_up(None);
             }
+            self.sort(&link, batch);
+        }
+        self.rest();
+        drop(turn);
+    }
+
+    /// A future's first poll, if it has got the role for it: looks for its reply, which may come soon. Where it does not,
+    /// the reactor watches for it.
+    pub(super) fn look_for_reply(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        if !state.lent {
+            return;
+        }
+        state.take_role();
+        let link = state.link.clone();
+        drop(state);
+        let turn = Transaction::of_service();
+        if let Some(link) = link
+            && let Some(batch) = self.spin(&link)
+        {
             self.sort(&link, batch);
         }
         self.rest();

@@ -17,7 +17,7 @@ use crate::reactor::{Staying, reactor};
 use crate::{lock, timer, transaction};
 
 /// How long after a turn another one is expected.
-const MOMENT: Duration = Duration::from_millis(1);
+pub(super) const MOMENT: Duration = Duration::from_millis(1);
 /// How long a thread waits for one connection. An accepted socket's reads end by then.
 const STAY: Duration = Duration::from_millis(5);
 
@@ -59,9 +59,25 @@ impl Core {
         }
     }
 
+    /// Leaves the socket to the one who is about to poll the future of a reply, if that is likely to be there soon.
+    pub(super) fn lend(self: &Arc<Self>, state: &mut State) {
+        let nobody_waits = state.pending.is_empty() || state.lent;
+        let may = nobody_waits && !state.attended && state.suspended == 0 && state.nothing_came_in();
+        if may && self.may_spin(None) {
+            state.lent = true;
+            // The future may never be polled: somebody will look.
+            if state.rest.is_none() {
+                state.rest = Some(1);
+                end_later(Arc::downgrade(self));
+            }
+        }
+    }
+
     /// Has the socket watched again, where no call has come for a moment.
     fn end_rest(self: &Arc<Self>) {
         let mut state = lock(&self.state);
+        // Whoever polls the future now finds the reactor at it.
+        state.lent = false;
         if state.rest != Some(0) && !state.attended && state.may_rest() {
             state.rest = Some(0);
             drop(state);

@@ -3,7 +3,8 @@
 //! Two locks and a role. `state` is held for moments, never across a handler, a decode or a waking. The *role* of the
 //! attendant is held by at most one thread, the one that reads the socket: a reactor thread, which also runs the
 //! handler, or a blocking caller that waits for its reply (it leads). Whoever gives the role back arms the socket in
-//! the reactor again. `handler` and `reader` are touched by the attendant only. Here is the state;
+//! the reactor again, unless the socket may rest (`busy`) or is lent to a future, whose first poll takes the role.
+//! `handler` and `reader` are touched by the attendant only. Here is the state;
 //! `sending` is the way out, `attendant` the way in, `suspension` closes both for a while, and `end` ends things.
 
 use std::collections::HashMap;
@@ -78,6 +79,8 @@ pub(super) struct State {
     was_linked: bool,
     /// A thread reads the socket or runs the handler.
     pub(super) attended: bool,
+    /// The socket rests though a reply is awaited: the first poll of its future takes the role, and looks for it.
+    pub(super) lent: bool,
     /// What the reactor watches the link for; nothing once it has said so (one-shot).
     pub(super) armed: EventFlags,
     /// A handler runs: nothing is sent until it returns.
@@ -157,6 +160,7 @@ impl Core {
                 link,
                 was_linked: false,
                 attended: false,
+                lent: false,
                 armed: EventFlags::empty(),
                 in_handler: false,
                 last_turn: None,
@@ -398,7 +402,7 @@ impl Core {
     pub(super) fn arm(&self, state: &mut State) {
         let Some(link) = &state.link else { return };
         let mut events = EventFlags::empty();
-        events.set(EventFlags::IN, !state.attended && state.may_read());
+        events.set(EventFlags::IN, !state.attended && !state.lent && state.may_read());
         events.set(EventFlags::OUT, state.writer == Writer::Blocked && state.may_send());
         if events != state.armed {
             reactor().arm(link.token, &link.socket, events);
@@ -408,6 +412,11 @@ impl Core {
 }
 
 impl State {
+    /// The calling thread gets the attendant's role, which nobody has.
+    pub(super) fn take_role(&mut self) {
+        (self.attended, self.lent) = (true, false);
+    }
+
     pub(super) fn may_send(&self) -> bool {
         !self.in_handler && !self.barred && self.suspended == 0
     }

@@ -117,7 +117,7 @@ impl Core {
         state.credentials = None;
         state.rejected = None;
         let link = state.link.take()?;
-        state.armed = EventFlags::empty();
+        (state.armed, state.lent) = (EventFlags::empty(), false);
         let held = state.held.extract_if(.., |held| matches!(held, Held::Batch(..))).collect();
         let source = reactor().remove(link.token, &link.socket);
         // Wakes a caller that waits on it. What was sent before still arrives.

@@ -9,6 +9,7 @@ mod outbox;
 mod queue;
 mod reader;
 mod sending;
+mod spin;
 mod stall;
 mod suspension;
 #[cfg(test)]
@@ -29,7 +30,7 @@ use self::core::Place;
 use self::end::Outcome;
 pub use self::outbox::Budget;
 pub use self::queue::Queue;
-use self::sending::Patience;
+use self::sending::{Awaiter, Patience};
 pub use self::suspension::Suspension;
 use crate::frame::{self, Kind};
 use crate::slot::{ReplyFuture, Slot};
@@ -228,7 +229,10 @@ impl Connection {
     pub fn send_with_reply(&self, message: &Dictionary) -> ReplyFuture {
         let sent = frame::message(Kind::Request, 0, message).and_then(|frame| {
             let slot = Slot::new();
-            self.0.core.push_request(frame, slot.clone(), false, Patience::None).map(|(number, _)| (slot, number))
+            self.0
+                .core
+                .push_request(frame, slot.clone(), Awaiter::Future, Patience::None)
+                .map(|(number, _)| (slot, number))
         });
         let (slot, number) = sent.unwrap_or_else(|error| (Slot::failed(error), 0));
         ReplyFuture { slot, connection: self.clone(), number }
@@ -250,7 +254,7 @@ impl Connection {
             });
         });
         let sent = frame::message(Kind::Request, 0, message)
-            .and_then(|frame| self.0.core.push_request(frame, slot.clone(), false, Patience::None));
+            .and_then(|frame| self.0.core.push_request(frame, slot.clone(), Awaiter::Handler, Patience::None));
         if let Err(error) = sent {
             slot.fill(Err(error));
         }
@@ -272,7 +276,7 @@ impl Connection {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let frame = frame::message(Kind::Request, 0, message)?;
         let slot = Slot::new();
-        let (number, leads) = core.push_request(frame, slot.clone(), true, Patience::Until(deadline))?;
+        let (number, leads) = core.push_request(frame, slot.clone(), Awaiter::Caller, Patience::Until(deadline))?;
         if leads {
             core.lead(&slot, deadline);
         }
@@ -306,6 +310,10 @@ impl Connection {
 
     pub(crate) fn faults(&self) -> &Faults {
         self.0.core.faults.get_or_init(Faults::default)
+    }
+
+    pub(crate) fn look_for_reply(&self) {
+        self.0.core.look_for_reply();
     }
 
     pub(crate) fn forget_request(&self, number: u64) {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
+use super::spin::Account;
 use crate::credentials::{Credentials, Received, receive_message, receive_message_more};
 use crate::frame::{self, Frame, Malformed, Size};
 use crate::socket;
@@ -31,6 +32,7 @@ pub(super) struct Reader {
     /// Descriptors that belong to it.
     descriptors: VecDeque<OwnedFd>,
     greeted: bool,
+    pub spins: Account,
 }
 
 /// What one read brought.
@@ -42,6 +44,8 @@ pub(super) struct Batch {
     pub credentials: Option<Credentials>,
     /// Nothing more is there right now.
     pub drained: bool,
+    /// And nothing was.
+    pub is_nothing: bool,
     /// The stream is at its end, or broken, or the peer does not keep the protocol: no more frames will come.
     pub ended: bool,
     /// And that is so because no descriptor was free for what came.
@@ -64,7 +68,7 @@ impl Reader {
         let mut batch = Batch::default();
         match self.receive(socket, flags, &mut batch) {
             Ok(()) => {}
-            Err(ReadError::Io(Errno::AGAIN)) => batch.drained = true,
+            Err(ReadError::Io(Errno::AGAIN)) => (batch.drained, batch.is_nothing) = (true, true),
             Err(ReadError::Starved) => (batch.ended, batch.starved) = (true, true),
             Err(ReadError::Io(_) | ReadError::Malformed(Malformed)) => batch.ended = true,
         }

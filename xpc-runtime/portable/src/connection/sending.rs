@@ -40,12 +40,17 @@ impl Core {
         self: &Arc<Self>,
         mut frame: Outgoing,
         slot: Arc<Slot>,
-        may_lead: bool,
+        awaiter: Awaiter,
         patience: Patience,
     ) -> Result<(u64, bool), Error> {
         let mut state = self.lock_for_sending(patience)?;
-        let leads = may_lead && !state.attended && state.suspended == 0 && state.nothing_came_in();
-        state.attended |= leads;
+        let may_lead = !state.attended && state.suspended == 0 && state.nothing_came_in();
+        let leads = may_lead && matches!(awaiter, Awaiter::Caller);
+        match awaiter {
+            Awaiter::Caller if leads => state.take_role(),
+            Awaiter::Future => self.lend(&mut state),
+            Awaiter::Caller | Awaiter::Handler => {}
+        }
         // Before anything is sent: the reply is for this thread to read, or else for the reactor.
         self.arm(&mut state);
         state.last_number += 1;
@@ -236,6 +241,17 @@ impl Core {
             }
         })));
     }
+}
+
+/// Who waits for a reply.
+#[derive(Clone, Copy)]
+pub(super) enum Awaiter {
+    /// The sending thread, which reads the socket itself where nobody else does.
+    Caller,
+    /// Whoever polls the future.
+    Future,
+    /// Nobody: it is called.
+    Handler,
 }
 
 /// What a sender does when the outbox is full.

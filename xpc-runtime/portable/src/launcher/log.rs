@@ -10,6 +10,9 @@ use rustix::io::{Errno, ioctl_fionbio, read, write};
 
 use crate::{fork, lock};
 
+/// A line is no longer than this, prefix apart: what a service prints without ever ending a line is broken up.
+const MAX_LINE: usize = 64 << 10;
+
 /// The logs of the services that run; for [`drain`].
 static LOGS: Mutex<Vec<Arc<Log>>> = Mutex::new(Vec::new());
 
@@ -84,9 +87,7 @@ impl Log {
                 Err(Errno::AGAIN) => return true,
                 Err(_) => true,
             };
-            if ended && !line.is_empty() {
-                line.push(b'\n');
-            }
+            end_line(&mut line, ended);
             self.print_lines(&mut line);
             if ended {
                 return false;
@@ -139,4 +140,31 @@ fn drain_at_exit() {
         // without bound nor panics. Failing to register it loses a line, nothing else.
         unsafe { libc::atexit(drain) };
     });
+}
+
+/// Ends what is open at the end of the text, where nothing more comes or it is too long.
+fn end_line(text: &mut Vec<u8>, ended: bool) {
+    let open = text.iter().rev().take_while(|byte| **byte != b'\n').count();
+    if open >= MAX_LINE || (ended && open > 0) {
+        text.push(b'\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_ends_a_line_does_not_fill_the_memory() {
+        let ended = |mut text: Vec<u8>, ended| {
+            let before = text.len();
+            end_line(&mut text, ended);
+            text.len() > before
+        };
+        assert!(ended(vec![b'\r'; MAX_LINE], false));
+        assert!(!ended(vec![b'\r'; MAX_LINE - 1], false) && ended(vec![b'\r'; 1], true));
+        let line = [vec![b'x'; MAX_LINE], b"\ny".to_vec()].concat();
+        assert!(!ended(line.clone(), false) && ended(line, true), "the open line is short");
+        assert!(!ended(b"x\n".to_vec(), true) && !ended(Vec::new(), true));
+    }
 }

@@ -38,6 +38,8 @@ fn main() {
 }
 
 fn agent(name: &str) -> ! {
+    // A client may be there before the agent: whoever is to cancel the listener waits until it is kept.
+    let mut kept = LISTENER.lock().unwrap();
     let listener = Listener::mach_service(name)
         .on_invalid(|error| {
             println!("{error}");
@@ -79,7 +81,8 @@ fn agent(name: &str) -> ! {
             .on_termination_imminent(|connection| connection.send(&op("imminent")).unwrap())
             .activate();
         });
-    *LISTENER.lock().unwrap() = Some(listener);
+    *kept = Some(listener);
+    drop(kept);
     println!("activated");
     dispatch_main()
 }

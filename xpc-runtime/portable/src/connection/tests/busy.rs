@@ -1,7 +1,9 @@
 //! Connections in lively use, whose sockets the reactor does not watch.
 
 use super::*;
+use crate::connection::spin::Account;
 use crate::reactor::reactor;
+use crate::slot::{self, ReplyFuture};
 
 /// Answers `requests` of them.
 fn answer(peer: &OwnedFd, requests: u64) {
@@ -98,4 +100,77 @@ fn more_busy_connections_than_threads_may_stay() {
         }
     });
     assert!(reactor().stays() <= 4);
+}
+
+/// A request whose reply nobody reads yet: whoever polls its future first is to look for it.
+fn ask_until_it_is_lent(connection: &Connection, peer: &OwnedFd) -> (ReplyFuture, u64) {
+    let start = std::time::Instant::now();
+    loop {
+        assert!(start.elapsed() < FOR_EVER, "it is never lent");
+        lock(&connection.0.core.reader).spins = Account::open();
+        let pending = connection.send_with_reply(&body(1));
+        let lent = lock(&connection.0.core.state).lent;
+        let Frame::Request(number, _) = read_frame(peer) else { panic!("a request") };
+        // The clock may have come between, or this thread have been too late for the account.
+        if lent && lock(&connection.0.core.state).lent {
+            return (pending, number);
+        }
+        write(peer, &encoded(Kind::Reply, number, &body(1)).unwrap());
+        assert!(pending.slot.wait(None).unwrap().is_ok());
+    }
+}
+
+#[test]
+fn a_reply_comes_though_its_future_is_not_polled_when_the_socket_was_left_to_it() {
+    let (connection, _events, peer) = accepted();
+    let (pending, number) = ask_until_it_is_lent(&connection, &peer);
+    write(&peer, &encoded(Kind::Reply, number, &body(7)).unwrap());
+    assert_eq!(pending.slot.wait(None).unwrap().unwrap().dictionary(), &body(7));
+}
+
+#[test]
+fn a_reply_that_the_first_poll_does_not_find_wakes_whoever_polled() {
+    let (connection, _events, peer) = accepted();
+    let (pending, number) = ask_until_it_is_lent(&connection, &peer);
+    let mut pending = Some(pending);
+    let mut answered = false;
+    let reply = slot::wait(None, |waker| {
+        let mut future = std::pin::Pin::new(pending.as_mut().expect("until it is ready"));
+        let polled = future.as_mut().poll(&mut std::task::Context::from_waker(waker));
+        if !std::mem::replace(&mut answered, true) {
+            assert!(polled.is_pending() && !lock(&connection.0.core.state).lent);
+            write(&peer, &encoded(Kind::Reply, number, &body(7)).unwrap());
+        }
+        polled
+    });
+    assert_eq!(reply.unwrap().unwrap().dictionary(), &body(7));
+}
+
+#[test]
+fn what_comes_unasked_is_seen_though_the_socket_was_left_to_a_future() {
+    let (connection, events, peer) = accepted();
+    let (pending, _) = ask_until_it_is_lent(&connection, &peer);
+    drop(pending);
+    write(&peer, &encoded(Kind::Message, 0, &body(3)).unwrap());
+    assert_eq!(message(&events).dictionary(), &body(3));
+    let (pending, _) = ask_until_it_is_lent(&connection, &peer);
+    drop(peer);
+    assert!(matches!(next(&events), Event::Invalid(_)));
+    assert!(matches!(pending.slot.wait(None).unwrap(), Err(Error::Invalid(_))));
+}
+
+#[test]
+fn a_caller_reads_what_was_left_to_a_future() {
+    let (connection, _events, peer) = accepted();
+    let (pending, first) = ask_until_it_is_lent(&connection, &peer);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let Frame::Request(second, _) = read_frame(&peer) else { panic!("a request") };
+            write(&peer, &encoded(Kind::Reply, second, &body(2)).unwrap());
+        });
+        assert_eq!(connection.send_with_reply_blocking(&body(2), None).unwrap().dictionary(), &body(2));
+    });
+    assert!(!lock(&connection.0.core.state).lent);
+    write(&peer, &encoded(Kind::Reply, first, &body(1)).unwrap());
+    assert_eq!(pending.slot.wait(None).unwrap().unwrap().dictionary(), &body(1));
 }
