@@ -22,10 +22,12 @@ pub(super) fn seal<'a>(
     signed: impl Fn(&Utf8Path) -> Option<&'a SignedMachOInfo>,
 ) -> Result<Vec<u8>, SignError> {
     // Where the plan did not hash them, that is nearly all of the work; and no file's hash waits for another's.
-    let hashes: Vec<Option<Digests>> =
-        node.entries.par_iter().map(|entry| needed(files, entry)).collect::<Result<_, _>>()?;
+    let same_folder = |a: &Entry, b: &Entry| a.path.parent() == b.path.parent();
+    let shares: Vec<_> = node.entries.chunk_by(same_folder).flat_map(|entries| entries.chunks(TOGETHER)).collect();
+    let hashes: Vec<Vec<Option<Digests>>> =
+        shares.par_iter().map(|entries| needed(files, entries)).collect::<Result<_, _>>()?;
     let mut lists = Lists::default();
-    for (entry, hashes) in node.entries.iter().zip(&hashes) {
+    for (entry, hashes) in node.entries.iter().zip(hashes.iter().flatten()) {
         let name = entry.name.as_str();
         let (first, second) = match &entry.kind {
             EntryKind::Symlink { target } => (None, Some(Second { symlink: Some(target), ..Second::default() })),
@@ -57,12 +59,20 @@ pub(super) fn seal<'a>(
     Ok(lists.write(node.rules).into_bytes())
 }
 
-/// The hashes of what the seal knows by its content.
-fn needed(files: &SealedFiles<'_>, entry: &Entry) -> Result<Option<Digests>, SignError> {
-    match &entry.kind {
-        EntryKind::File { .. } | EntryKind::Code { first: Some(_), .. } => Ok(Some(files.digests(&entry.path)?)),
+/// So many entries of a folder share its descriptor.
+const TOGETHER: usize = 64;
+
+/// The hashes of what the seal knows by its content, of entries in one folder.
+fn needed(files: &SealedFiles<'_>, entries: &[Entry]) -> Result<Vec<Option<Digests>>, SignError> {
+    let parent = entries.first().and_then(|entry| entry.path.parent());
+    let folder = parent.and_then(|parent| files.folder(parent));
+    let needed = |entry: &Entry| match &entry.kind {
+        EntryKind::File { .. } | EntryKind::Code { first: Some(_), .. } => {
+            Ok(Some(files.digests(folder.as_ref(), &entry.path)?))
+        }
         EntryKind::Code { first: None, .. } | EntryKind::Symlink { .. } => Ok(None),
-    }
+    };
+    entries.par_iter().map(needed).collect()
 }
 
 /// What both versions say of files, by their names.

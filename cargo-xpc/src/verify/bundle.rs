@@ -3,7 +3,7 @@
 //! The folders are walked first, which tells what there is and what the seals say of it; then all files are read and hashed in parallel,
 //! each once; then the results are put together in the order of the walk, so that a report does not depend on who was first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -13,7 +13,7 @@ use rustix::fs::FileType;
 use super::VerifyError;
 use super::code::{Identities, short};
 use super::file::{Done, FileJob, Job, compare};
-use super::hashes::Known;
+use super::hashes::{Hashes, Known};
 use super::report::{Report, What};
 use super::requirement::{Requirement, Truth};
 use super::rules::{KnownRules, may_be_omitted};
@@ -44,9 +44,14 @@ const SIGNATURE_FILES: [&str; 7] = [
 /// What all parts of a walk share.
 pub(super) struct Shared<'a> {
     pub root: Root,
-    pub known: Option<&'a dyn Known>,
+    known: Option<&'a dyn Known>,
     rules: Mutex<KnownRules>,
+    /// Folders that were listed ahead of the walk.
+    listed: Mutex<HashMap<Utf8PathBuf, List>>,
 }
+
+/// What stands in a folder, in the order of the names, and the hashes of those files that are known.
+type List = Vec<(String, FileType, Option<Hashes>)>;
 
 /// The walk, or a part of it, and what it leaves to be done.
 pub(super) struct Verifier<'a> {
@@ -95,7 +100,40 @@ impl Open {
 
 impl<'a> Shared<'a> {
     pub(super) fn new(root: Root, known: Option<&'a dyn Known>) -> Self {
-        Self { root, known, rules: Mutex::default() }
+        Self { root, known, rules: Mutex::default(), listed: Mutex::default() }
+    }
+
+    fn list(&self, folder: &Utf8Path) -> Result<List, VerifyError> {
+        let ahead = self.listed.lock().ok().and_then(|mut listed| listed.remove(folder));
+        ahead.map_or_else(|| self.list_now(folder), Ok)
+    }
+
+    fn list_now(&self, folder: &Utf8Path) -> Result<List, VerifyError> {
+        // Where files may be known, their folder is opened once for all of them.
+        let known = self.known.map(|known| Ok::<_, VerifyError>((known, self.root.folder(folder)?))).transpose()?;
+        let entry = |(name, kind): (std::ffi::OsString, FileType)| {
+            let not_utf8 =
+                |name: std::ffi::OsString| VerifyError::NotUtf8(format!("{folder}/{}", name.to_string_lossy()));
+            let name = name.into_string().map_err(not_utf8)?;
+            let known = known.as_ref().filter(|_| kind.is_file());
+            let hashes = known.and_then(|(known, folder)| known.hashes(&Stamp::find(folder, &name)?));
+            Ok((name, kind, hashes))
+        };
+        self.root.list(folder)?.into_iter().map(entry).collect()
+    }
+
+    /// Lists a folder, and those in it so many levels deep, while others have to wait for something else. Not those that may be bundles.
+    fn list_ahead(&self, folder: &Utf8Path, levels: usize) {
+        // What goes wrong here goes wrong again when the walk comes by, and is said there.
+        let Ok(list) = self.list_now(folder) else { return };
+        let folders = list.iter().filter(|(name, kind, _)| kind.is_dir() && !name.contains('.'));
+        let folders: Vec<_> = folders.map(|(name, ..)| folder.join(name)).collect();
+        if let Ok(mut listed) = self.listed.lock() {
+            listed.insert(folder.to_owned(), list);
+        }
+        if levels > 0 {
+            folders.par_iter().for_each(|folder| self.list_ahead(folder, levels - 1));
+        }
     }
 }
 
@@ -199,7 +237,15 @@ impl<'a> Verifier<'a> {
                 None
             }
         };
-        match seal.as_deref().map(|seal| Seal::parse(seal, &self.shared.rules)) {
+        let shared = self.shared;
+        let read = || seal.as_deref().map(|seal| Seal::parse(seal, &shared.rules));
+        let read = if depth == 0 && seal.is_some() {
+            // That of an app may name thousands of files, and keeps one thread busy.
+            rayon::join(read, || shared.list_ahead(&content, MAX_APART)).0
+        } else {
+            read()
+        };
+        match read {
             None => self.find(path, What::SealMissing, "", ""),
             Some(Err(why)) => self.find(&signature.join("CodeResources"), What::SealDamaged, "", why),
             Some(Ok(seal)) => {
@@ -226,15 +272,9 @@ impl<'a> Verifier<'a> {
         if folder.components().count() > MAX_FOLDERS {
             return Err(VerifyError::TooManyFolders(folder.components().take(4).collect()));
         }
-        // Where files may be known, their folder is opened once for all of them.
-        let known = self
-            .shared
-            .known
-            .map(|known| Ok::<_, VerifyError>((known, self.shared.root.folder(folder)?)))
-            .transpose()?;
-        let list = self.list(folder)?;
+        let list = self.shared.list(folder)?;
         let mut apart = self.folders_apart(open, folder, &list, settled).into_iter();
-        for (file_name, kind) in list {
+        for (file_name, kind, known) in list {
             let path = folder.join(&file_name);
             let Some(name) = open.name(&path) else { continue };
             if kind.is_dir() {
@@ -252,8 +292,7 @@ impl<'a> Verifier<'a> {
                 if omit && !may_be_omitted(name) {
                     self.find(&path, What::FileOmitted, "", "");
                 }
-                let known = known.as_ref().filter(|_| !nested || omit);
-                let known = known.and_then(|(known, folder)| known.hashes(&Stamp::find(folder, &file_name)?));
+                let known = known.filter(|_| !nested || omit);
                 self.later(Job::File(FileJob { path, entry, old, known, nested, omit, settled }));
             } else {
                 self.find(&path, What::KindChanged, "a file, a folder or a symlink", "something else");
@@ -286,14 +325,14 @@ impl<'a> Verifier<'a> {
         &self,
         open: &Open,
         folder: &Utf8Path,
-        list: &[(String, FileType)],
+        list: &List,
         settled: bool,
     ) -> Vec<Result<Self, VerifyError>> {
         let level = folder.components().count() - open.content.components().count();
         if open.depth > 0 || level > MAX_APART {
             return Vec::new();
         }
-        let folders = list.iter().filter(|(_, kind)| kind.is_dir()).map(|(name, _)| folder.join(name));
+        let folders = list.iter().filter(|(_, kind, _)| kind.is_dir()).map(|(name, ..)| folder.join(name));
         let folders: Vec<_> = folders.filter(|path| open.name(path).is_some()).collect();
         let walk = |path: &Utf8PathBuf| {
             let mut part = Self::new(self.shared);
@@ -391,11 +430,7 @@ impl<'a> Verifier<'a> {
     }
 
     fn list(&self, folder: &Utf8Path) -> Result<Vec<(String, FileType)>, VerifyError> {
-        let utf8 = |(name, kind): (std::ffi::OsString, FileType)| match name.into_string() {
-            Ok(name) => Ok((name, kind)),
-            Err(name) => Err(VerifyError::NotUtf8(format!("{folder}/{}", name.to_string_lossy()))),
-        };
-        self.shared.root.list(folder)?.into_iter().map(utf8).collect()
+        Ok(self.shared.list(folder)?.into_iter().map(|(name, kind, _)| (name, kind)).collect())
     }
 }
 
