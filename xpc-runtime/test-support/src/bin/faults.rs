@@ -14,7 +14,9 @@ fn main() {}
 
 #[cfg(target_os = "linux")]
 mod service {
+    use std::fs;
     use std::io::{Read, Write};
+    use std::os::fd::AsFd;
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixStream};
     use std::process::Command;
@@ -63,6 +65,21 @@ mod service {
                     }
                     "watch" => {
                         watch.send(message.string("calls")?.to_owned()).unwrap();
+                        message.reply().send()
+                    }
+                    "print-for-ever" => {
+                        // Faster than anybody copies it, since each line gets a name.
+                        let (printed, printing) = std::sync::mpsc::channel();
+                        for _ in 0..4 {
+                            let mut out = fs::File::from(std::io::stdout().as_fd().try_clone_to_owned().unwrap());
+                            let printed = printed.clone();
+                            std::thread::spawn(move || {
+                                while out.write_all(&[b'\n'; 64 << 10]).is_ok() {
+                                    printed.send(()).unwrap_or_default();
+                                }
+                            });
+                        }
+                        assert_eq!(printing.iter().take(20).count(), 20);
                         message.reply().send()
                     }
                     "start" => {
@@ -117,6 +134,10 @@ mod app {
             "hold-with-a-helper" => hold_with_a_helper(),
             "forked" => forked(),
             "left-behind" => left_behind(),
+            "beside-a-printer" => {
+                let printer = connect(SERVICE_NAME).0;
+                printer.send_with_reply_timeout(&op("print-for-ever"), FOR_EVER).unwrap();
+            }
             "hold" => {
                 println!("{}", pid(&connect(SERVICE_NAME).0));
                 end_as_told();
@@ -313,7 +334,15 @@ mod app {
     fn in_a_copy(run: impl FnOnce() -> bool) -> bool {
         // SAFETY: the copy has one thread, which uses what was at rest, and memory, whose allocator survives a fork.
         match unsafe { libc::fork() } {
-            0 => std::process::exit(i32::from(!run())),
+            0 => {
+                let status = i32::from(!run());
+                if cfg!(sanitizer) {
+                    // What threads own that are not here would look like leaks.
+                    // SAFETY: it takes a number and does not return.
+                    unsafe { libc::_exit(status) }
+                }
+                std::process::exit(status)
+            }
             copy => {
                 let copy = Pid::from_raw(copy).expect("a process");
                 let status = rustix::process::waitpid(Some(copy), rustix::process::WaitOptions::empty());
