@@ -507,6 +507,43 @@ fn a_time_stamp_by_anybody_on_a_signature_below_apples_root_was_taken() {
     );
 }
 
+/// What was tried too, and had been found before.
+#[test]
+fn other_forgeries_are_found() {
+    let in_directory = |at: usize, bytes: &'static [u8]| {
+        move |blobs: &mut Blobs| edit(blobs, slot::CODE_DIRECTORY)[at..at + bytes.len()].copy_from_slice(bytes)
+    };
+    let requirement = |operation: u32| {
+        move |blobs: &mut Blobs| {
+            let set = [0xfade_0c01, 36, 1, 3, 20, 0xfade_0c00, 16, 1, operation];
+            *edit(blobs, slot::REQUIREMENTS) = set.map(u32::to_be_bytes).concat();
+        }
+    };
+    let part = |slot: u32| {
+        move |blobs: &mut Blobs| blobs.push((slot, [0xfade_0b02_u32, 12, 7].map(u32::to_be_bytes).concat()))
+    };
+    type Forgery = Box<dyn FnOnce(&mut Blobs)>;
+    let forgeries: Vec<(Forgery, What)> = vec![
+        (Box::new(part(0x2_0000)), What::BlobUnsealed),
+        (Box::new(part(slot::REQUIREMENTS)), What::Damaged),
+        (Box::new(in_directory(12, &[0; 4])), What::FlagsContradict),
+        (Box::new(in_directory(12, &[0, 1, 0, 2])), What::FlagsContradict),
+        (Box::new(in_directory(28, &[0, 0, 0, 1])), What::PageCount),
+        (Box::new(in_directory(32, &[0, 0, 0x10, 0])), What::CodeLimit),
+        (Box::new(in_directory(56, &[0, 0, 0, 0, 0, 0, 0x10, 0])), What::CodeLimit),
+        (Box::new(in_directory(72, &[0; 8])), What::ExecutableSegment),
+        (Box::new(in_directory(80, &[0; 8])), What::ExecutableSegment),
+        (Box::new(requirement(0)), What::RequirementFailed),
+        (Box::new(requirement(0x99)), What::RequirementDamaged),
+    ];
+    for (index, (change, what)) in forgeries.into_iter().enumerate() {
+        let app = forgeable(TOOL_INTEL);
+        forge(&app, change);
+        let findings = verify(&app.root).unwrap().findings;
+        assert!(findings.iter().any(|it| it.what == what), "{index}: no {what:?}: {findings:?}");
+    }
+}
+
 #[test]
 fn an_executable_bit_is_in_no_seal() {
     let app = forgeable(TOOL_INTEL);
