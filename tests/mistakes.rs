@@ -312,3 +312,15 @@ fn json_is_all_that_is_on_stdout() {
     // What `run` starts has the stream for itself.
     assert_eq!(project.xpc(&[&["run"], &json[..]].concat()).ok().stdout, "demo\n");
 }
+
+/// What to do stood nowhere, and what was missing in the middle of the linker's words.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_framework_that_only_an_sdk_has_is_said_to_need_one() {
+    let project = Plain::default().make();
+    let main = "#[link(name = \"AppKit\", kind = \"framework\")]\nunsafe extern \"C\" { fn NSApplicationLoad() -> bool; }\n\
+                fn main() { println!(\"{}\", unsafe { NSApplicationLoad() }); }\n";
+    project.write("app/src/main.rs", main);
+    let args = ["bundle", "--target", "aarch64-apple-darwin"];
+    project.xpc(&args).with_zig().fails(101, &["AppKit", "set SDKROOT to the folder of a macOS SDK"]);
+}

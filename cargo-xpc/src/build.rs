@@ -25,7 +25,7 @@ pub enum BuildError {
         source: std::io::Error,
     },
     /// cargo's own message stands on the terminal already.
-    #[error("cargo could not build `{bin}` of package `{package}` for {target}; its message stands above")]
+    #[error("cargo could not build `{bin}` of package `{package}` for {target}; its message stands above{help}")]
     Failed {
         /// The binary.
         bin: String,
@@ -33,6 +33,8 @@ pub enum BuildError {
         package: String,
         /// The target.
         target: String,
+        /// A line of help, where this machine lacks what the program may need.
+        help: &'static str,
     },
     /// cargo said that all went well but named no program.
     #[error("cargo built `{bin}` of package `{package}` but did not say where it is")]
@@ -138,10 +140,14 @@ fn run(part: &BundlePart, command: &BuildCommand, folder: &Utf8Path) -> Result<U
         return Err(BuildError::NoZig { target: command.target.clone() });
     }
     if !status.success() {
-        return Err(BuildError::Failed { bin, package, target: command.target.clone() });
+        let help = if command.is_without_sdk() { WITHOUT_SDK } else { "" };
+        return Err(BuildError::Failed { bin, package, target: command.target.clone(), help });
     }
     program.ok_or(BuildError::NoProgram { bin, package })
 }
+
+/// What a program links, cargo says in its own words only.
+const WITHOUT_SDK: &str = "\nhelp: where a framework is missing: without an Apple SDK programs link with libSystem alone; set SDKROOT to the folder of a macOS SDK, or build on a Mac";
 
 /// Asked only once something went wrong.
 fn lacks_zig(command: &BuildCommand) -> bool {

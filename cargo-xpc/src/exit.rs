@@ -58,4 +58,7 @@ Exit codes:
   70   a bug in cargo-xpc
   74   the system refused to read or write
   101  the build failed
-`cargo xpc run` returns the app's own status.";
+`run` returns the app's own status, and `test` that of `cargo test`.
+
+Begin with:
+  cargo xpc new demo && cd demo && cargo xpc run";

@@ -133,7 +133,7 @@
 //!
 //! # Types
 //! With the feature `serde`, `to_dictionary` makes a message of any type that implements serde's `Serialize`, and
-//! `Message::decode` (or `from_dictionary`) reads one; `xpc-object` says what becomes of what.
+//! `Message::decode` (or `from_dictionary`) reads one. What becomes of what is said at `to_dictionary`.
 //!
 //! # Logs
 //! [`logging`] writes to where people look for it: the unified log on Apple platforms, standard error elsewhere; panics go

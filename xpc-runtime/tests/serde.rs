@@ -57,3 +57,17 @@ fn a_message_with_a_descriptor_is_no_type() {
     let error = connection.send_with_reply_blocking(&with_file).unwrap().decode::<Job>().unwrap_err();
     assert!(matches!(error, Error::Decode(_)), "{error:?}");
 }
+
+#[test]
+fn a_variant_without_content_is_a_message_if_it_has_braces() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Request {
+        Ping {},
+        Plain,
+    }
+    let message = to_dictionary(&Request::Ping {}).unwrap();
+    assert_eq!(message, dictionary! { "Ping" => Dictionary::new() });
+    assert_eq!(from_dictionary::<Request>(&message), Ok(Request::Ping {}));
+    let error = to_dictionary(&Request::Plain).unwrap_err().to_string();
+    assert!(error.contains("a struct, a map or a variant that holds something"), "{error}");
+}

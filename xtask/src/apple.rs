@@ -12,7 +12,8 @@ const RPATHS: [&str; 2] = ["$ORIGIN/../Frameworks", "$ORIGIN/../../../../Framewo
 const SHIM: &str = "libxpc_shim.so";
 
 /// The runtime's tests, without those of the portable backend's launcher.
-const TESTS: [&str; 7] = [
+const TESTS: [&str; 8] = [
+    "--test=awkward",
     "--test=launcher",
     "--test=logging",
     "--test=mach",

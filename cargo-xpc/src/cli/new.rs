@@ -158,7 +158,7 @@ fn next_step(plan: &ScaffoldPlan, folder: &Utf8Path) -> String {
         }
         (Kind::Service, None, _) => {
             format!(
-                "Next: add \"{}\" to the `services` of [package.metadata.xpc.app.NAME] in an app's Cargo.toml",
+                "Next: list \"{}\" in the `services` of [package.metadata.xpc.app.BINARY] in the app's Cargo.toml; a new table there needs an `identifier` too",
                 plan.service
             )
         }

@@ -100,6 +100,11 @@ impl BuildCommand {
     pub fn names_target(&self) -> bool {
         self.args.iter().any(|arg| arg == "--target")
     }
+
+    /// Whether it builds for macOS with what zig brings, and no SDK.
+    pub fn is_without_sdk(&self) -> bool {
+        self.env.iter().any(|(name, _)| name == "SDKROOT")
+    }
 }
 
 /// All that a command depends on.

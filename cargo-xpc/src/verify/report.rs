@@ -198,7 +198,7 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path)?;
+        f.write_str(if self.path == "." { "the bundle itself" } else { self.path.as_str() })?;
         if let Some(place) = &self.place {
             write!(f, " ({place})")?;
         }

@@ -173,7 +173,9 @@ fn the_program_takes_requirements_as_codesign_does() {
     let (code, stdout, stderr) = run(&app, &["-R", "=anchor apple generic"]);
     assert_eq!((code, stderr.as_str()), (1, ""));
     assert!(
-        stdout.contains(".: does not satisfy a requirement: expected anchor apple generic, found identifier"),
+        stdout.contains(
+            "the bundle itself: does not satisfy a requirement: expected anchor apple generic, found identifier"
+        ),
         "{stdout}"
     );
     assert!(stdout.contains("Demo.app: not as sealed or as required (2 findings)"), "{stdout}");

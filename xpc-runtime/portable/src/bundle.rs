@@ -10,6 +10,7 @@ use plist::{Dictionary, Value};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::error::explain;
+use crate::requirement::is_deleted;
 use crate::sandbox::Policy;
 
 /// Names the bundle whose services a program outside any bundle can reach: `cargo run`, `cargo test`.
@@ -79,6 +80,10 @@ fn locate(executable: &Path, variable: Option<&OsStr>) -> Result<PathBuf, String
     match (containing, variable) {
         (Some(folder), _) => Ok(folder.to_owned()),
         (None, Some(variable)) if !variable.is_empty() => Ok(variable.into()),
+        (None, _) if is_deleted(executable) => Err(format!(
+            "{}: the app was replaced or removed since it was started: start it again",
+            executable.display()
+        )),
         (None, _) => Err(format!(
             "{} is not inside an app's bundle. Start the app with `cargo xpc run`, or set {BUNDLE_VARIABLE}=<path of the .app> to use the services of that bundle",
             executable.display()
@@ -229,6 +234,9 @@ mod tests {
         assert_eq!(locate(&outside, Some(OsStr::new("/other.app"))), Ok("/other.app".into()));
         let reason = locate(&outside, None).unwrap_err();
         assert!(reason.contains("cargo xpc run") && reason.contains("XPC_RUNTIME_BUNDLE"), "{reason}");
+        // So the kernel says it of a program whose bundle was exchanged for another.
+        let replaced = folder.path().join(".A.app.staging-1/A.app/Contents/MacOS/a (deleted)");
+        assert!(locate(&replaced, None).unwrap_err().contains("start it again"));
     }
 
     #[test]

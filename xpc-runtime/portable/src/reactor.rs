@@ -114,7 +114,9 @@ impl Reactor {
 
     /// Makes sure that somebody waits for events.
     pub(crate) fn start(&'static self) {
-        if self.crew.counts().threads == 0
+        // A copy's threads would take the original's events.
+        if !fork::is_copy()
+            && self.crew.counts().threads == 0
             && let Some(before) = self.crew.join()
         {
             self.spawn(before);
@@ -223,6 +225,7 @@ impl Reactor {
 
     /// Serves on the calling thread, for good.
     pub(crate) fn serve_forever(&'static self) -> ! {
+        assert!(!fork::is_copy(), "{}", fork::REASON);
         // Were there as many already, others would serve.
         let _ = self.crew.join();
         self.serve(false);

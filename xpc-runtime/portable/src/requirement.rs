@@ -93,7 +93,7 @@ impl PeerRequirement {
 }
 
 /// What the kernel writes after the path of a program whose file is gone: what stands there now is another one.
-fn is_deleted(program: &Path) -> bool {
+pub(crate) fn is_deleted(program: &Path) -> bool {
     program.file_name().is_some_and(|name| OsStr::as_bytes(name).ends_with(b" (deleted)"))
 }
 

@@ -3,10 +3,11 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
@@ -122,4 +123,21 @@ fn services_go_with_their_app_although_a_helper_inherited_its_sockets() {
 #[test]
 fn a_forked_copy_harms_nothing_of_its_original_and_is_told() {
     App::new().run("forked");
+}
+
+#[test]
+fn what_a_dead_service_left_running_is_ended() {
+    App::new().run("left-behind");
+}
+
+#[test]
+fn an_app_ends_although_its_service_prints_for_ever() {
+    let application = App::new();
+    let mut app = application.command("beside-a-printer").stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = app.stderr.take().unwrap();
+    let reading = thread::spawn(move || io::copy(&mut said, &mut io::sink()));
+    let process = pidfd_open(Pid::from_child(&app), PidfdFlags::empty()).unwrap();
+    expect_end(&process);
+    assert!(app.wait().unwrap().success());
+    reading.join().unwrap().unwrap();
 }

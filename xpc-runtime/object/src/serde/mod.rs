@@ -16,6 +16,10 @@ use crate::{DecodeError, Dictionary, EncodeError, Flavour, decode_message, encod
 /// A value as the dictionary that [`to_message`] makes of it, for those who send dictionaries. It takes the way through
 /// bytes.
 ///
+/// The value has to be a struct, a map, or a variant of an enum that holds something (`Ping {}` rather than `Ping`);
+/// [`to_message`] has the table of what becomes of what. Bytes belong into [`Bytes`](crate::Bytes): a `Vec<u8>` is sent as
+/// an array of numbers.
+///
 /// ```
 /// use serde::{Deserialize, Serialize};
 /// # use xpc_object::{from_dictionary, to_dictionary};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_send_signal, waitid};
 
 use super::request::{Request, What};
 use crate::bootstrap::{self, ACCEPTED, BUSY, CONNECT, IDLE, LEAVING, LOOK_UP, REACH, REACH_AGAIN};
@@ -21,6 +21,8 @@ const ATTEMPTS: u8 = 2;
 
 pub(super) struct Instance {
     process: OwnedFd,
+    /// Where it has a process group of its own, which is named as it is: what is left of it ends with it.
+    group: Option<Pid>,
     bootstrap: OwnedFd,
     /// Not sent yet.
     waiting: VecDeque<Request>,
@@ -61,6 +63,7 @@ impl Instance {
     pub fn new(process: OwnedFd, bootstrap: OwnedFd) -> Self {
         Self {
             process,
+            group: None,
             bootstrap,
             waiting: VecDeque::new(),
             sent: VecDeque::new(),
@@ -70,6 +73,11 @@ impl Instance {
             _own_proc: None,
             witnesses: Vec::new(),
         }
+    }
+
+    /// It leads this process group.
+    pub fn leading(self, group: Pid) -> Self {
+        Self { group: Some(group), ..self }
     }
 
     /// It runs in a sandbox.
@@ -207,10 +215,20 @@ impl Instance {
 
     /// If the process is dead, clears it away and gives back what it never accepted.
     pub fn reap(&mut self) -> Option<impl Iterator<Item = Request> + use<>> {
-        match waitid(WaitId::PidFd(self.process.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+        let wait = |options| {
+            waitid(WaitId::PidFd(self.process.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG | options)
+        };
+        match wait(WaitIdOptions::NOWAIT) {
             Ok(None) | Err(Errno::INTR) => return None,
-            // Dead; or, where the app ignores SIGCHLD, cleared away by the kernel.
-            Ok(Some(_)) | Err(_) => {}
+            Ok(Some(_)) => {
+                // As launchd does. Until it is cleared away, its number is nobody else's.
+                if let Some(group) = self.group {
+                    let _ = kill_process_group(group, Signal::KILL);
+                }
+                while wait(WaitIdOptions::empty()).is_err_and(|error| error == Errno::INTR) {}
+            }
+            // Where the app ignores SIGCHLD, the kernel has cleared it away.
+            Err(_) => {}
         }
         for witness in self.witnesses.drain(..) {
             witness.answer(true);
@@ -266,7 +284,7 @@ mod tests {
     use std::process::Command;
 
     use rustix::event::poll;
-    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    use rustix::process::{PidfdFlags, pidfd_open};
 
     use super::*;
 

@@ -62,8 +62,11 @@ pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> 
     drop(command);
     // Nobody else reaps this child; where the app ignores SIGCHLD and it is gone already, this fails, and so did the
     // start.
-    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-    let instance = Instance::new(process, ours);
+    let pid = Pid::from_child(&child);
+    let mut instance = Instance::new(pidfd_open(pid, PidfdFlags::empty())?, ours);
+    if !service.joins_session {
+        instance = instance.leading(pid);
+    }
     let Some(policy) = &service.sandbox else { return Ok(instance) };
     // A rule of the sandbox is about this folder's inode, which `/proc` makes anew where nobody holds it.
     let own_proc = File::options().read(true).custom_flags(libc::O_PATH).open(format!("/proc/{}", child.id()));

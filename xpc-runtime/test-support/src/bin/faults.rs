@@ -14,9 +14,12 @@ fn main() {}
 
 #[cfg(target_os = "linux")]
 mod service {
+    use std::fs;
     use std::io::{Read, Write};
+    use std::os::fd::AsFd;
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixStream};
+    use std::process::Command;
 
     use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
     use xpc_runtime::{Error, xpc_main};
@@ -28,16 +31,21 @@ mod service {
         app
     }
 
-    /// Has a copy of this process wait for SIGTERM; says what ended it.
-    fn end_a_copy() -> i64 {
+    /// A copy of this process, which has all that it has open and waits for a signal.
+    fn copy() -> Pid {
         // SAFETY: the copy does nothing but wait.
-        let copy = match unsafe { libc::fork() } {
+        match unsafe { libc::fork() } {
             0 => loop {
                 // SAFETY: it waits for a signal, and touches no memory.
                 unsafe { libc::pause() };
             },
             copy => Pid::from_raw(copy).expect("a process"),
-        };
+        }
+    }
+
+    /// Has a copy of this process wait for SIGTERM; says what ended it.
+    fn end_a_copy() -> i64 {
+        let copy = copy();
         kill_process(copy, Signal::TERM).unwrap();
         let (_, status) = waitpid(Some(copy), WaitOptions::empty()).unwrap().unwrap();
         status.terminating_signal().unwrap_or(0).into()
@@ -58,6 +66,30 @@ mod service {
                     "watch" => {
                         watch.send(message.string("calls")?.to_owned()).unwrap();
                         message.reply().send()
+                    }
+                    "print-for-ever" => {
+                        // Faster than anybody copies it, since each line gets a name.
+                        let (printed, printing) = std::sync::mpsc::channel();
+                        for _ in 0..4 {
+                            let mut out = fs::File::from(std::io::stdout().as_fd().try_clone_to_owned().unwrap());
+                            let printed = printed.clone();
+                            std::thread::spawn(move || {
+                                while out.write_all(&[b'\n'; 64 << 10]).is_ok() {
+                                    printed.send(()).unwrap_or_default();
+                                }
+                            });
+                        }
+                        assert_eq!(printing.iter().take(20).count(), 20);
+                        message.reply().send()
+                    }
+                    "start" => {
+                        #[expect(clippy::zombie_processes, reason = "it is to outlive this process")]
+                        let child = Command::new("sleep").arg("1000").spawn().unwrap();
+                        message.reply().with("pid", child.id()).send()
+                    }
+                    "die-and-leave-a-copy" => {
+                        copy();
+                        std::process::abort()
                     }
                     "end-a-copy" => message.reply().with("signal", end_a_copy()).send(),
                     op => panic!("unknown op {op}"),
@@ -86,8 +118,9 @@ mod app {
     use std::thread;
     use std::time::Instant;
 
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::io::FdFlags;
-    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
     use xpc_runtime::{Connection, Error, Listener, testing};
     use xpc_runtime_tests::process::{children, descriptors};
     use xpc_runtime_tests::{FOR_EVER, OTHER_SERVICE_NAME, SERVICE_NAME, block_on, op};
@@ -100,6 +133,11 @@ mod app {
             "leaked-to-a-helper" => leaked_to_a_helper(),
             "hold-with-a-helper" => hold_with_a_helper(),
             "forked" => forked(),
+            "left-behind" => left_behind(),
+            "beside-a-printer" => {
+                let printer = connect(SERVICE_NAME).0;
+                printer.send_with_reply_timeout(&op("print-for-ever"), FOR_EVER).unwrap();
+            }
             "hold" => {
                 println!("{}", pid(&connect(SERVICE_NAME).0));
                 end_as_told();
@@ -275,11 +313,36 @@ mod app {
         helper.wait().unwrap();
     }
 
+    /// What a service has started, and did not put into a process group of its own, ends with it.
+    fn left_behind() {
+        let (connection, interruptions) = connect(SERVICE_NAME);
+        let started = connection.send_with_reply_timeout(&op("start"), FOR_EVER).unwrap();
+        let started = Pid::from_raw(started.uint64("pid").unwrap().try_into().unwrap()).unwrap();
+        let started = pidfd_open(started, PidfdFlags::empty()).unwrap();
+        kill(pid(&connection));
+        interruptions.recv_timeout(FOR_EVER).unwrap();
+        let patience = Timespec::try_from(FOR_EVER).unwrap();
+        assert_eq!(poll(&mut [PollFd::new(&started, PollFlags::IN)], Some(&patience)), Ok(1), "it lives on");
+        // One that has the service's sockets would keep this process from hearing of the death.
+        let outcome = connection.send_with_reply_timeout(&op("die-and-leave-a-copy"), FOR_EVER);
+        assert_eq!(outcome.err(), Some(Error::Interrupted));
+        interruptions.recv_timeout(FOR_EVER).unwrap();
+        pid(&connection);
+    }
+
     /// Runs this in a copy of the process, and says whether it ended well.
     fn in_a_copy(run: impl FnOnce() -> bool) -> bool {
         // SAFETY: the copy has one thread, which uses what was at rest, and memory, whose allocator survives a fork.
         match unsafe { libc::fork() } {
-            0 => std::process::exit(i32::from(!run())),
+            0 => {
+                let status = i32::from(!run());
+                if cfg!(sanitizer) {
+                    // What threads own that are not here would look like leaks.
+                    // SAFETY: it takes a number and does not return.
+                    unsafe { libc::_exit(status) }
+                }
+                std::process::exit(status)
+            }
             copy => {
                 let copy = Pid::from_raw(copy).expect("a process");
                 let status = rustix::process::waitpid(Some(copy), rustix::process::WaitOptions::empty());
