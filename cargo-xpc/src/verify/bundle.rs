@@ -3,8 +3,8 @@
 //! The folders are walked first, which tells what there is and what the seals say of it; then all files are read and hashed in parallel,
 //! each once; then the results are put together in the order of the walk, so that a report does not depend on who was first.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
@@ -13,7 +13,7 @@ use rustix::fs::FileType;
 use super::VerifyError;
 use super::code::{Identities, short};
 use super::file::{Done, FileJob, Job, compare};
-use super::hashes::Known;
+use super::hashes::{Hashes, Known};
 use super::report::{Report, What};
 use super::requirement::{Requirement, Truth};
 use super::rules::{KnownRules, may_be_omitted};
@@ -26,6 +26,9 @@ use crate::provisioning;
 pub(super) const MAX_DEPTH: usize = 32;
 /// Nor its folders: a path has room for more than a stack has.
 pub(super) const MAX_FOLDERS: usize = 256;
+
+/// Folders in the content folder of an app that are walked side by side, and those in them, so many levels.
+const MAX_APART: usize = 2;
 
 /// What `codesign` writes beside a seal; anything else there is hidden from it.
 const SIGNATURE_FILES: [&str; 7] = [
@@ -41,9 +44,14 @@ const SIGNATURE_FILES: [&str; 7] = [
 /// What all parts of a walk share.
 pub(super) struct Shared<'a> {
     pub root: Root,
-    pub known: Option<&'a dyn Known>,
+    known: Option<&'a dyn Known>,
     rules: Mutex<KnownRules>,
+    /// Folders that were listed ahead of the walk.
+    listed: Mutex<HashMap<Utf8PathBuf, List>>,
 }
+
+/// What stands in a folder, in the order of the names, and the hashes of those files that are known.
+type List = Vec<(String, FileType, Option<Hashes>)>;
 
 /// The walk, or a part of it, and what it leaves to be done.
 pub(super) struct Verifier<'a> {
@@ -60,7 +68,7 @@ enum Step {
     /// A bundle in a place for code, by the job of its main executable.
     Compare {
         path: Utf8PathBuf,
-        entry: Option<Entry>,
+        entry: Option<Arc<Entry>>,
         code: Code,
     },
 }
@@ -72,14 +80,60 @@ pub(super) type Code = Option<usize>;
 struct Open {
     content: Utf8PathBuf,
     executable: Option<Utf8PathBuf>,
-    /// Of its lists, what the walk has not met yet.
     seal: Seal,
     depth: usize,
 }
 
+impl Open {
+    /// What the seal calls it; `None`: a seal says nothing of it.
+    fn name<'p>(&self, path: &'p Utf8Path) -> Option<&'p str> {
+        let name = path.strip_prefix(&self.content).unwrap_or(path).as_str();
+        let excluded = ["_CodeSignature", "CodeResources", "_MASReceipt"].contains(&name);
+        (!excluded && Some(path) != self.executable.as_deref()).then_some(name)
+    }
+
+    /// What its rules make of a name: whether it is code, and whether it is left out.
+    fn rule(&self, name: &str) -> (bool, bool) {
+        self.seal.rules2.decide(name).map_or((false, true), |verdict| (verdict.nested, verdict.omit))
+    }
+}
+
 impl<'a> Shared<'a> {
     pub(super) fn new(root: Root, known: Option<&'a dyn Known>) -> Self {
-        Self { root, known, rules: Mutex::default() }
+        Self { root, known, rules: Mutex::default(), listed: Mutex::default() }
+    }
+
+    fn list(&self, folder: &Utf8Path) -> Result<List, VerifyError> {
+        let ahead = self.listed.lock().ok().and_then(|mut listed| listed.remove(folder));
+        ahead.map_or_else(|| self.list_now(folder), Ok)
+    }
+
+    fn list_now(&self, folder: &Utf8Path) -> Result<List, VerifyError> {
+        // Where files may be known, their folder is opened once for all of them.
+        let known = self.known.map(|known| Ok::<_, VerifyError>((known, self.root.folder(folder)?))).transpose()?;
+        let entry = |(name, kind): (std::ffi::OsString, FileType)| {
+            let not_utf8 =
+                |name: std::ffi::OsString| VerifyError::NotUtf8(format!("{folder}/{}", name.to_string_lossy()));
+            let name = name.into_string().map_err(not_utf8)?;
+            let known = known.as_ref().filter(|_| kind.is_file());
+            let hashes = known.and_then(|(known, folder)| known.hashes(&Stamp::find(folder, &name)?));
+            Ok((name, kind, hashes))
+        };
+        self.root.list(folder)?.into_iter().map(entry).collect()
+    }
+
+    /// Lists a folder, and those in it so many levels deep, while others have to wait for something else. Not those that may be bundles.
+    fn list_ahead(&self, folder: &Utf8Path, levels: usize) {
+        // What goes wrong here goes wrong again when the walk comes by, and is said there.
+        let Ok(list) = self.list_now(folder) else { return };
+        let folders = list.iter().filter(|(name, kind, _)| kind.is_dir() && !name.contains('.'));
+        let folders: Vec<_> = folders.map(|(name, ..)| folder.join(name)).collect();
+        if let Ok(mut listed) = self.listed.lock() {
+            listed.insert(folder.to_owned(), list);
+        }
+        if levels > 0 {
+            folders.par_iter().for_each(|folder| self.list_ahead(folder, levels - 1));
+        }
     }
 }
 
@@ -88,8 +142,8 @@ impl<'a> Verifier<'a> {
         Self { shared, steps: Vec::new(), jobs: Vec::new() }
     }
 
-    /// Goes on where another part ended. Gives its code by the number that the job has here.
-    fn append(&mut self, part: Self, code: Code) -> Code {
+    /// Goes on where another part ended.
+    fn append(&mut self, part: Self) {
         let first = self.jobs.len();
         self.jobs.extend(part.jobs);
         self.steps.extend(part.steps.into_iter().map(|step| match step {
@@ -99,7 +153,6 @@ impl<'a> Verifier<'a> {
                 Step::Compare { path, entry, code: code.map(|number| first + number) }
             }
         }));
-        code.map(|number| first + number)
     }
 
     /// Does what the walk left to be done, and judges the code of the bundle asked about under `requirement`.
@@ -116,7 +169,7 @@ impl<'a> Verifier<'a> {
                     }
                 }
                 Step::Compare { path, entry, code } => {
-                    compare(&mut report, entry.as_ref(), &path, identities(&done, code));
+                    compare(&mut report, entry.as_deref(), &path, identities(&done, code));
                 }
             }
         }
@@ -184,12 +237,20 @@ impl<'a> Verifier<'a> {
                 None
             }
         };
-        match seal.as_deref().map(|seal| Seal::parse(seal, &self.shared.rules)) {
+        let shared = self.shared;
+        let read = || seal.as_deref().map(|seal| Seal::parse(seal, &shared.rules));
+        let read = if depth == 0 && seal.is_some() {
+            // That of an app may name thousands of files, and keeps one thread busy.
+            rayon::join(read, || shared.list_ahead(&content, MAX_APART)).0
+        } else {
+            read()
+        };
+        match read {
             None => self.find(path, What::SealMissing, "", ""),
             Some(Err(why)) => self.find(&signature.join("CodeResources"), What::SealDamaged, "", why),
             Some(Ok(seal)) => {
-                let mut open = Open { content: content.clone(), executable, seal, depth };
-                self.folder(&mut open, &content, false)?;
+                let open = Open { content: content.clone(), executable, seal, depth };
+                self.folder(&open, &content, false)?;
                 self.missing(&open);
             }
         }
@@ -198,69 +259,40 @@ impl<'a> Verifier<'a> {
 
     /// What the seal names and the walk did not meet.
     fn missing(&mut self, open: &Open) {
-        let old = open.seal.files.iter().filter(|(_, entry)| !entry.optional);
-        let old = old.map(|(name, entry)| (name, format!("a file {}", short(&entry.sha1))));
-        let required = open.seal.files2.iter().filter(|(_, entry)| !entry.optional);
-        let required = required.map(|(name, entry)| (name, entry.to_string()));
-        let missing: BTreeMap<&String, String> = old.chain(required).collect();
+        let old = open.seal.old_missing().map(|(name, entry)| (name, format!("a file {}", short(&entry.sha1))));
+        let missing = open.seal.missing().map(|(name, entry)| (name, entry.to_string()));
+        let missing: BTreeMap<&str, String> = old.chain(missing).collect();
         for (name, expected) in missing {
             self.find(&open.content.join(name), What::FileMissing, expected, "nothing");
         }
     }
 
     /// With `settled`, the code in this folder belongs to a bundle of its own, which is read apart.
-    fn folder(&mut self, open: &mut Open, folder: &Utf8Path, settled: bool) -> Result<(), VerifyError> {
+    fn folder(&mut self, open: &Open, folder: &Utf8Path, settled: bool) -> Result<(), VerifyError> {
         if folder.components().count() > MAX_FOLDERS {
             return Err(VerifyError::TooManyFolders(folder.components().take(4).collect()));
         }
-        // Where files may be known, their folder is opened once for all of them.
-        let known = self
-            .shared
-            .known
-            .map(|known| Ok::<_, VerifyError>((known, self.shared.root.folder(folder)?)))
-            .transpose()?;
-        let list = self.list(folder)?;
-        let mut apart = self.nested_apart(open, folder, &list).into_iter();
-        for (file_name, kind) in list {
+        let list = self.shared.list(folder)?;
+        let mut apart = self.folders_apart(open, folder, &list, settled).into_iter();
+        for (file_name, kind, known) in list {
             let path = folder.join(&file_name);
-            let name = path.strip_prefix(&open.content).unwrap_or(&path).to_string();
-            let excluded = ["_CodeSignature", "CodeResources", "_MASReceipt"].contains(&name.as_str());
-            if excluded || Some(&path) == open.executable.as_ref() {
-                continue;
-            }
-            let verdict = open.seal.rules2.decide(&name);
-            let (nested, omit) = verdict.map_or((false, true), |verdict| (verdict.nested, verdict.omit));
+            let Some(name) = open.name(&path) else { continue };
             if kind.is_dir() {
-                if nested && file_name.contains('.') {
-                    let code = match apart.next() {
-                        Some(part) => {
-                            let (part, code) = part?;
-                            self.append(part, code)
-                        }
-                        None => self.nested(&path, open.depth + 1)?,
-                    };
-                    let (entry, _) = open.seal.take(&name);
-                    self.steps.push(Step::Compare { path, entry, code });
-                } else {
-                    let apart = !nested && !settled && self.has_own_seal(&path)?;
-                    if apart {
-                        let anatomy = Anatomy::read(&self.shared.root, &path)?;
-                        self.bundle(&path, &anatomy, open.depth + 1)?;
-                    }
-                    self.folder(open, &path, settled || apart)?;
+                match apart.next() {
+                    Some(part) => self.append(part?),
+                    None => self.inner(open, &path, settled)?,
                 }
                 continue;
             }
-            let (entry, old) = open.seal.take(&name);
+            let (nested, omit) = open.rule(name);
+            let (entry, old) = open.seal.meet(name);
             if kind.is_symlink() {
-                self.symlink(entry.as_ref(), &path, omit)?;
+                self.symlink(entry.as_deref(), &path, omit)?;
             } else if kind.is_file() {
-                if omit && !may_be_omitted(&name) {
+                if omit && !may_be_omitted(name) {
                     self.find(&path, What::FileOmitted, "", "");
                 }
-                let old = old.map(|old| old.sha1);
-                let known = known.as_ref().filter(|_| !nested || omit);
-                let known = known.and_then(|(known, folder)| known.hashes(&Stamp::find(folder, &file_name)?));
+                let known = known.filter(|_| !nested || omit);
                 self.later(Job::File(FileJob { path, entry, old, known, nested, omit, settled }));
             } else {
                 self.find(&path, What::KindChanged, "a file, a folder or a symlink", "something else");
@@ -269,30 +301,45 @@ impl<'a> Verifier<'a> {
         Ok(())
     }
 
-    /// What comes of the bundles in a place for code, in order: in an app they are read side by side, none of them waits for another.
-    fn nested_apart(
+    /// A folder in a folder: a bundle in a place for code, or one more folder of files, which may have been a bundle before.
+    fn inner(&mut self, open: &Open, path: &Utf8Path, settled: bool) -> Result<(), VerifyError> {
+        let Some(name) = open.name(path) else { return Ok(()) };
+        let (nested, _) = open.rule(name);
+        if nested && path.file_name().is_some_and(|name| name.contains('.')) {
+            let code = self.nested(path, open.depth + 1)?;
+            let (entry, _) = open.seal.meet(name);
+            self.steps.push(Step::Compare { path: path.to_owned(), entry, code });
+            return Ok(());
+        }
+        let apart = !nested && !settled && self.has_own_seal(path)?;
+        if apart {
+            let anatomy = Anatomy::read(&self.shared.root, path)?;
+            self.bundle(path, &anatomy, open.depth + 1)?;
+        }
+        self.folder(open, path, settled || apart)
+    }
+
+    /// What comes of the folders in `folder`, in order: none of them waits for another. Deeper ones, of which each thread's stack would have to
+    /// hold several, are walked one after the other: there, nothing comes of this.
+    fn folders_apart(
         &self,
         open: &Open,
         folder: &Utf8Path,
-        list: &[(String, FileType)],
-    ) -> Vec<Result<(Self, Code), VerifyError>> {
-        // Deeper ones stay together.
-        if open.depth > 0 {
+        list: &List,
+        settled: bool,
+    ) -> Vec<Result<Self, VerifyError>> {
+        let level = folder.components().count() - open.content.components().count();
+        if open.depth > 0 || level > MAX_APART {
             return Vec::new();
         }
-        let is_nested = |path: &Utf8Path| {
-            let name = path.strip_prefix(&open.content).unwrap_or(path);
-            Some(path) != open.executable.as_deref()
-                && open.seal.rules2.decide(name.as_str()).is_some_and(|verdict| verdict.nested)
-        };
-        let folders = list.iter().filter(|(name, kind)| kind.is_dir() && name.contains('.'));
-        let paths: Vec<_> = folders.map(|(name, _)| folder.join(name)).filter(|path| is_nested(path)).collect();
+        let folders = list.iter().filter(|(_, kind, _)| kind.is_dir()).map(|(name, ..)| folder.join(name));
+        let folders: Vec<_> = folders.filter(|path| open.name(path).is_some()).collect();
         let walk = |path: &Utf8PathBuf| {
             let mut part = Self::new(self.shared);
-            let code = part.nested(path, open.depth + 1)?;
-            Ok((part, code))
+            part.inner(open, path, settled)?;
+            Ok(part)
         };
-        paths.par_iter().map(walk).collect()
+        folders.par_iter().map(walk).collect()
     }
 
     fn symlink(&mut self, entry: Option<&Entry>, path: &Utf8Path, omit: bool) -> Result<(), VerifyError> {
@@ -383,11 +430,7 @@ impl<'a> Verifier<'a> {
     }
 
     fn list(&self, folder: &Utf8Path) -> Result<Vec<(String, FileType)>, VerifyError> {
-        let utf8 = |(name, kind): (std::ffi::OsString, FileType)| match name.into_string() {
-            Ok(name) => Ok((name, kind)),
-            Err(name) => Err(VerifyError::NotUtf8(format!("{folder}/{}", name.to_string_lossy()))),
-        };
-        self.shared.root.list(folder)?.into_iter().map(utf8).collect()
+        Ok(self.shared.list(folder)?.into_iter().map(|(name, kind, _)| (name, kind)).collect())
     }
 }
 

@@ -1,5 +1,7 @@
 //! One file of a bundle against what its seal says: what there is to do in parallel.
 
+use std::sync::Arc;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::VerifyError;
@@ -7,7 +9,7 @@ use super::code::{self, Bound, Identities, Identity, short};
 use super::hashes::Hashes;
 use super::report::{Finding, Report, Severity, Unchecked, What};
 use super::requirement::{Requirement, Truth};
-use super::seal::Entry;
+use super::seal::{Entry, OldEntry};
 use crate::beneath::Root;
 use crate::macho::{Content, MachFile};
 
@@ -28,9 +30,9 @@ pub(super) enum Job {
 pub(super) struct FileJob {
     pub path: Utf8PathBuf,
     /// What `files2` says of it.
-    pub entry: Option<Entry>,
+    pub entry: Option<Arc<Entry>>,
     /// What `files` says of it.
-    pub old: Option<Vec<u8>>,
+    pub old: Option<Arc<OldEntry>>,
     /// What is known of it without reading it: it is no code.
     pub known: Option<Hashes>,
     /// Whether the rules make it code.
@@ -111,8 +113,8 @@ impl FileJob {
         } else if expects_hash {
             report.find(path, What::FileAdded, "", "a file");
         }
-        if let Some(old) = old.as_ref().filter(|old| **old != hashes.sha1) {
-            differs = differs.or(Some((old, &hashes.sha1[..])));
+        if let Some(old) = old.as_ref().filter(|old| old.sha1 != hashes.sha1) {
+            differs = differs.or(Some((&old.sha1, &hashes.sha1[..])));
         }
         if let Some((expected, found)) = differs {
             report.find(path, What::FileChanged, short(expected), short(found));
@@ -124,7 +126,7 @@ impl FileJob {
     fn code(&self, data: &[u8], report: &mut Report) {
         if self.nested && !self.omit {
             let identities = code::check(report, &self.path, data, None);
-            compare(report, self.entry.as_ref(), &self.path, identities.as_ref());
+            compare(report, self.entry.as_deref(), &self.path, identities.as_ref());
         } else if MachFile::parse(data).is_ok_and(|file| file.is_signed() && file.kind().is_code()) {
             code::check(report, &self.path, data, None);
         }

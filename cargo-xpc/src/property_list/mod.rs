@@ -1,7 +1,10 @@
 //! Property lists from files that nobody vouches for.
 //!
 //! The `plist` crate builds values by recursion and follows every reference of the binary form: a file of a few kilobytes can overflow
-//! the stack, or ask for all memory. So each list is first run through without keeping anything, under a limit for both.
+//! the stack, or ask for all memory. So each list is first run through without keeping anything, under a limit for both; but for the plain
+//! ones, which are read here.
+
+mod plain;
 
 use std::cell::Cell;
 use std::fmt;
@@ -23,6 +26,9 @@ thread_local! {
 
 /// Reads a list of either form, whose root has to be a dictionary. The error is a fragment without the file's name.
 pub(crate) fn read(bytes: &[u8]) -> Result<Dictionary, String> {
+    if let Some(plain) = plain::read(bytes) {
+        return Ok(plain);
+    }
     if has_impossible_date(bytes) {
         return Err("it has a date outside of the years 1 to 9999".to_owned());
     }
@@ -31,9 +37,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Dictionary, String> {
             "it has {what}, which property lists cannot rely on: `plutil -convert xml1` writes it anew"
         ));
     }
-    if !is_harmless(bytes) {
-        measure(bytes)?;
-    }
+    measure(bytes)?;
     let value = Value::from_reader(std::io::Cursor::new(bytes)).map_err(|error| error.to_string())?;
     value.into_dictionary().ok_or_else(|| "its root is no dictionary".to_owned())
 }
@@ -52,41 +56,6 @@ fn measure(bytes: &[u8]) -> Result<(), String> {
         }
     });
     measured.map(|Measured| ())
-}
-
-/// Whether a list in XML is of the plain kind that all tools write, small enough and not too deep: seen by its tags alone, which is
-/// much quicker than to run through it. Whatever is unusual is not.
-fn is_harmless(bytes: &[u8]) -> bool {
-    const START: &[u8] = br#"<?xml version="1.0" encoding="UTF-8"?>"#;
-    /// `<key/>`.
-    const SHORTEST: usize = 6;
-    let Some(rest) = bytes.strip_prefix(START) else { return false };
-    if rest.len() / SHORTEST > MAX_MEMORY / (VALUE + SHORTEST) {
-        return false;
-    }
-    // Which of the open collections are dictionaries, the innermost last.
-    let mut open = Vec::with_capacity(MAX_DEPTH);
-    for tag in rest.split(|byte| *byte == b'<').skip(1) {
-        let begins = |text: &str| tag.starts_with(text.as_bytes());
-        if begins("dict>") || begins("array>") {
-            open.push(begins("dict>"));
-            if open.len() > MAX_DEPTH {
-                return false;
-            }
-        } else if begins("/dict>") || begins("/array>") {
-            if open.pop() != Some(begins("/dict>")) {
-                return false;
-            }
-        } else if begins("dict") || begins("array") {
-            if !begins("dict/>") && !begins("array/>") {
-                return false;
-            }
-        } else if begins("?") || begins("!") && !begins("!DOCTYPE plist PUBLIC ") {
-            // It could hold tags that are none.
-            return false;
-        }
-    }
-    true
 }
 
 /// Seconds from 1 January 2001, from which the binary form counts, back to the year 1 and on to the year 10000.
@@ -271,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_harmless_is() {
+    fn what_is_plain_is_read_here_and_nothing_beyond_the_limits() {
         let list = |body: &str| {
             format!(
                 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\"><dict><key>a</key>{body}</dict></plist>"
@@ -279,7 +248,7 @@ mod tests {
         };
         let deep =
             |open: &str, close: &str, levels: usize| list(&format!("{}{}", open.repeat(levels), close.repeat(levels)));
-        for (list, harmless) in [
+        for (list, is_plain) in [
             (list("<array><true/><dict/><array/><data>AAEC</data></array>"), true),
             (deep("<array>", "</array>", MAX_DEPTH - 1), true),
             (deep("<array>", "</array>", MAX_DEPTH), false),
@@ -291,9 +260,9 @@ mod tests {
             (deep("<array a=\"/>\">", "</array>", 100_000), false),
             (list(&"<true/>".repeat(MAX_MEMORY / VALUE)), false),
         ] {
-            assert_eq!(is_harmless(list.as_bytes()), harmless, "{}", &list[..100]);
-            assert!(!harmless || measure(list.as_bytes()).is_ok(), "{}", &list[..100]);
-            assert!(harmless || read(list.as_bytes()).is_err());
+            assert_eq!(plain::read(list.as_bytes()).is_some(), is_plain, "{}", &list[..100]);
+            assert!(!is_plain || measure(list.as_bytes()).is_ok(), "{}", &list[..100]);
+            assert!(is_plain || read(list.as_bytes()).is_err());
         }
     }
 
