@@ -14,7 +14,7 @@ pub mod exit;
 pub mod faults;
 #[path = "../cargo-xpc/src/macho/mod.rs"]
 pub mod macho;
-#[path = "../cargo-xpc/src/property_list.rs"]
+#[path = "../cargo-xpc/src/property_list/mod.rs"]
 mod property_list;
 #[path = "../cargo-xpc/src/provisioning.rs"]
 pub mod provisioning;

@@ -4,6 +4,7 @@
 //! begins at the descriptor of one folder, leads through no symlink and waits for no pipe; what grows for ever is not read for ever.
 //! The rooms that read bundles, signing and reading back among them, share this and no more.
 
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
@@ -35,9 +36,33 @@ pub struct Root {
 pub struct Opened {
     path: Utf8PathBuf,
     file: File,
-    buffer: Vec<u8>,
+    buffer: Buffer,
+    /// So much of the buffer is used.
+    room: usize,
     filled: usize,
     stat: Stat,
+}
+
+thread_local! {
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// What is read at a time. A thread reads thousands of files with the same one, one after the other.
+#[derive(Debug)]
+struct Buffer(Vec<u8>);
+
+impl Buffer {
+    fn new() -> Self {
+        let mut spare = SPARE.take();
+        spare.resize(BUFFER, 0);
+        Self(spare)
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        SPARE.set(std::mem::take(&mut self.0));
+    }
 }
 
 /// Which file something is, and when it last changed.
@@ -260,10 +285,13 @@ fn open_beneath(folder: impl AsFd, relative: &Utf8Path, more: OFlags) -> rustix:
         use rustix::fs::ResolveFlags;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let path = if relative.as_str().is_empty() { Utf8Path::new(".") } else { relative };
-        match rustix::fs::openat2(folder.as_fd(), path.as_std_path(), STEP | more, Mode::empty(), resolve) {
-            // A kernel before 5.6, and a sandbox that knows no such call.
-            Err(Errno::NOSYS | Errno::PERM) => {}
-            done => return done,
+        // Where nobody notes that something was read, no inode is written. Only its owner may ask for that.
+        for flags in [STEP | more | OFlags::NOATIME, STEP | more] {
+            match rustix::fs::openat2(folder.as_fd(), path.as_std_path(), flags, Mode::empty(), resolve) {
+                // A kernel before 5.6, and a sandbox that knows no such call.
+                Err(Errno::NOSYS | Errno::PERM) => {}
+                done => return done,
+            }
         }
     }
     open_by_steps(folder, relative, more)
@@ -297,17 +325,17 @@ impl Opened {
         // One byte more than a small file has: a read that leaves it free has met the end.
         let size = u64::try_from(stat.st_size).unwrap_or_default();
         let room = usize::try_from(size.saturating_add(1)).map_or(BUFFER, |room| room.min(BUFFER));
-        let mut buffer = vec![0; room];
+        let mut buffer = Buffer::new();
         let mut filled = 0;
         while filled < START.min(room) {
-            match file.read(&mut buffer[filled..]) {
+            match file.read(&mut buffer.0[filled..room]) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(named(&path, error)),
             }
         }
-        Ok(Self { path, file, buffer, filled, stat })
+        Ok(Self { path, file, buffer, room, filled, stat })
     }
 
     /// What its first bytes promise.
@@ -317,7 +345,7 @@ impl Opened {
 
     /// Its first bytes, 20 at the most.
     pub fn first(&self) -> &[u8] {
-        &self.buffer[..self.filled.min(START)]
+        &self.buffer.0[..self.filled.min(START)]
     }
 
     /// How many bytes it has.
@@ -344,14 +372,14 @@ impl Opened {
     ///
     /// # Errors
     /// Where it cannot be read, or changes meanwhile.
-    pub fn read(mut self) -> io::Result<Vec<u8>> {
+    pub fn read(self) -> io::Result<Vec<u8>> {
         let (size, filled) = (self.size(), self.filled);
-        let mut data = std::mem::take(&mut self.buffer);
-        let is_whole = filled < data.len() && filled as u64 == size;
-        data.truncate(filled);
+        let mut data = Vec::new();
+        let is_whole = filled < self.room && filled as u64 == size;
+        let rest = if is_whole { 0 } else { size.saturating_add(1).saturating_sub(filled as u64) };
+        data.reserve_exact(filled.saturating_add(usize::try_from(rest).unwrap_or(0)));
+        data.extend_from_slice(&self.buffer.0[..filled]);
         if !is_whole {
-            let rest = size.saturating_add(1).saturating_sub(filled as u64);
-            data.reserve_exact(usize::try_from(rest).unwrap_or(0));
             (&self.file).take(rest).read_to_end(&mut data).map_err(|error| named(&self.path, error))?;
         }
         self.unchanged(data.len() as u64)?;
@@ -375,13 +403,13 @@ impl Opened {
         let size = self.size();
         let mut count = 0;
         loop {
-            take(&self.buffer[..self.filled]);
+            take(&self.buffer.0[..self.filled]);
             count += self.filled as u64;
-            if self.filled == 0 || count > size || (count == size && self.filled < self.buffer.len()) {
+            if self.filled == 0 || count > size || (count == size && self.filled < self.room) {
                 return self.unchanged(count);
             }
             self.filled = loop {
-                match self.file.read(&mut self.buffer) {
+                match self.file.read(&mut self.buffer.0[..self.room]) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     read => break read.map_err(|error| named(&self.path, error))?,
                 }

@@ -53,6 +53,8 @@ fn empty(parent: BorrowedFd<'_>, name: impl rustix::path::Arg + Copy, depth: usi
             (..) => others.push(entry.file_name().to_owned()),
         }
     }
+    // In the order in which they were made, most likely: then a file system finds each where it begins to look.
+    others.sort();
     for name in &others {
         match rustix::fs::unlinkat(&folder, name.as_c_str(), AtFlags::empty()) {
             // Of a file system that does not say what is a folder.

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use camino::{Utf8Path, Utf8PathBuf};
 use rayon::prelude::*;
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags};
+use rustix::process::Uid;
 
 pub use super::removal::remove;
 use super::staging::StagingError;
@@ -45,6 +46,8 @@ struct Source<'a> {
     path: &'a Utf8Path,
     /// The folder that the likeness is going to stand in, opened.
     into: &'a OwnedFd,
+    /// Who makes it.
+    user: Uid,
 }
 
 fn open_folder(path: &Utf8Path) -> Result<OwnedFd, StagingError> {
@@ -92,9 +95,10 @@ fn populate(
         let path = files.first().and_then(|file| file.parent()).unwrap_or(Utf8Path::new(""));
         let folder = root.folder(path).map_err(|e| unread(root.shown(path), e))?;
         let into = open_folder(&target(to, path))?;
+        let user = rustix::process::geteuid();
         files
             .iter()
-            .try_for_each(|path| put(&Source { root: &root, folder: &folder, path, into: &into }, &to.join(path)))
+            .try_for_each(|path| put(&Source { root: &root, folder: &folder, path, into: &into, user }, &to.join(path)))
     };
     let done: Vec<_> = shares.par_iter().map(put_share).collect();
     done.into_iter().collect::<Result<(), _>>()?;
@@ -189,7 +193,7 @@ pub fn copy_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), StagingError> {
     let folder = root.folder("".into()).map_err(|e| unread(from, e))?;
     let path = Utf8Path::new(from.file_name().unwrap_or_default());
     let into = open_folder(to.parent().unwrap_or(Utf8Path::new("")))?;
-    copy_beneath(&Source { root: &root, folder: &folder, path, into: &into }, to)
+    copy_beneath(&Source { root: &root, folder: &folder, path, into: &into, user: rustix::process::geteuid() }, to)
 }
 
 /// Not `fs::copy`: on macOS that clones extended attributes too, and with them the quarantine.
@@ -229,7 +233,7 @@ fn link_beneath(from: &Source<'_>, to: &Utf8Path) -> Result<(), StagingError> {
     let plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 2;
     let special = mode.intersects(Mode::SUID | Mode::SGID | Mode::SVTX);
     // What cannot be read cannot be sealed either: of the copy that fails, the error names the file, and not the link to it.
-    let own = stat.st_uid == rustix::process::geteuid().as_raw() && mode.contains(Mode::RUSR);
+    let own = stat.st_uid == from.user.as_raw() && mode.contains(Mode::RUSR);
     let readable = || own || rustix::fs::accessat(into, name, Access::READ_OK, AtFlags::EACCESS).is_ok();
     if plain && !special && readable() && !has_attributes(to) {
         crate::faults::point("copying");

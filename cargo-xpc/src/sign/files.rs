@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use apple_codesign::cryptography::{Digest as CodeDigest, MultiDigest};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::Mode;
 use sha1::{Digest as _, Sha1};
@@ -26,8 +26,8 @@ const MAX_KEPT: u64 = 128 << 20;
 /// The hashes that a seal holds of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Digests {
-    sha1: [u8; 20],
-    sha256: [u8; 32],
+    pub sha1: [u8; 20],
+    pub sha256: [u8; 32],
 }
 
 impl Digests {
@@ -41,14 +41,6 @@ impl Digests {
         let mut hasher = Hasher::default();
         file.pieces(|piece| hasher.update(piece))?;
         Ok(hasher.finish())
-    }
-
-    /// As the library wants them.
-    pub(super) fn for_seal(&self) -> MultiDigest {
-        MultiDigest {
-            sha1: CodeDigest { data: self.sha1.to_vec().into() },
-            sha256: CodeDigest { data: self.sha256.to_vec().into() },
-        }
     }
 }
 
@@ -227,6 +219,12 @@ impl<'a> SealedFiles<'a> {
         }
     }
 
+    /// As [`Self::known`], for a file in a folder that is open.
+    fn known_in(&self, folder: &OwnedFd, path: &Utf8Path) -> Option<&'a Known> {
+        let known = self.before.0.get(path)?;
+        (Stamp::find(folder, path.file_name()?)? == known.stamp).then_some(known)
+    }
+
     /// All bytes of the file at `path`, and its permissions.
     pub(super) fn bytes(&self, path: &Utf8Path) -> io::Result<(Arc<Vec<u8>>, Mode)> {
         if let Some(Known { bytes: Some(bytes), mode, .. }) = self.known(path)? {
@@ -237,12 +235,17 @@ impl<'a> SealedFiles<'a> {
         Ok((Arc::new(file.read()?), mode))
     }
 
-    /// The hashes of the file at `path` as it is now.
-    pub(super) fn digests(&self, path: &Utf8Path) -> io::Result<Digests> {
+    /// A folder, for [`Self::digests`] of the files in it; `None` where it cannot be opened, which those files will say.
+    pub(super) fn folder(&self, path: &Utf8Path) -> Option<OwnedFd> {
+        self.root.folder(path).ok()
+    }
+
+    /// The hashes of the file at `path` as it is now; `folder` is the one that it stands in.
+    pub(super) fn digests(&self, folder: Option<&OwnedFd>, path: &Utf8Path) -> io::Result<Digests> {
         if let Some(written) = lock(&self.written).get(path) {
             return Ok(*written);
         }
-        match self.known(path)? {
+        match folder.and_then(|folder| self.known_in(folder, path)) {
             Some(Known { digests: Some(digests), .. }) => Ok(*digests),
             Some(Known { bytes: Some(bytes), .. }) => Ok(Digests::of(bytes)),
             _ => Digests::of_file(self.root.file(path)?),
@@ -286,8 +289,18 @@ mod tests {
             let remembered = files.remembered();
             let apart = Digests { sha1: Sha1::digest(&data).into(), sha256: Sha256::digest(&data).into() };
             assert_eq!(remembered.0[Utf8Path::new("file")].digests, Some(apart));
-            assert_eq!(SealedFiles::new(&root, &remembered).digests("file".into()).unwrap(), apart);
-            assert_eq!(SealedFiles::new(&root, &Remembered::default()).digests("file".into()).unwrap(), apart);
+            assert_eq!(
+                SealedFiles::new(&root, &remembered)
+                    .digests(root.folder("".into()).ok().as_ref(), "file".into())
+                    .unwrap(),
+                apart
+            );
+            assert_eq!(
+                SealedFiles::new(&root, &Remembered::default())
+                    .digests(root.folder("".into()).ok().as_ref(), "file".into())
+                    .unwrap(),
+                apart
+            );
         }
     }
 
@@ -303,7 +316,7 @@ mod tests {
         assert_eq!(remembered.0[Utf8Path::new("code")].bytes, None);
         let signing = SealedFiles::new(&root, &remembered);
         assert_eq!(*signing.bytes("code".into()).unwrap().0, CODE);
-        assert_eq!(signing.digests("code".into()).unwrap(), Digests::of(CODE));
+        assert_eq!(signing.digests(root.folder("".into()).ok().as_ref(), "code".into()).unwrap(), Digests::of(CODE));
     }
 
     #[test]
@@ -316,7 +329,10 @@ mod tests {
         assert_eq!(files.look("code".into()).unwrap(), Content::MachO);
         assert_eq!(files.look("data".into()).unwrap(), Content::Other);
         let remembered = files.remembered();
-        let digests = |name: &str| SealedFiles::new(&root, &remembered).digests(name.into()).unwrap();
+        let digests = |name: &str| {
+            let signing = SealedFiles::new(&root, &remembered);
+            signing.digests(signing.folder("".into()).as_ref(), name.into()).unwrap()
+        };
         assert_eq!((digests("data"), digests("code")), (Digests::of(b"before"), Digests::of(CODE)));
         // Others under the old names, as long as they were.
         for name in ["data", "code"] {
@@ -328,6 +344,9 @@ mod tests {
         assert_eq!(*bytes, CODE[..9]);
         let signing = SealedFiles::new(&root, &remembered);
         signing.wrote("code".into(), b"signed");
-        assert_eq!(signing.digests("code".into()).unwrap(), Digests::of(b"signed"));
+        assert_eq!(
+            signing.digests(root.folder("".into()).ok().as_ref(), "code".into()).unwrap(),
+            Digests::of(b"signed")
+        );
     }
 }

@@ -25,7 +25,10 @@ pub(super) struct Rule {
 pub(super) struct RuleSet {
     first: Vec<(Rule, Regex)>,
     second: Vec<(Rule, Regex)>,
-    blank: CodeResources,
+    /// A seal up to its lists of files.
+    pub before: String,
+    /// What comes after them, the rules above all.
+    pub after: String,
 }
 
 const fn rule(pattern: &'static str) -> Rule {
@@ -110,10 +113,12 @@ fn compile(rules: &[Rule]) -> Vec<(Rule, Regex)> {
 
 impl RuleSet {
     fn new(first: &[Rule], second: &[Rule]) -> Self {
-        let mut blank = CodeResources::default();
-        first.iter().for_each(|rule| blank.add_rule(translate(rule)));
-        second.iter().for_each(|rule| blank.add_rule2(translate(rule)));
-        Self { first: compile(first), second: compile(second), blank }
+        let mut blank = Vec::new();
+        blank_seal(first, second).to_writer_xml(&mut blank).expect("memory takes what is written");
+        let blank = String::from_utf8(blank).expect("XML is text");
+        let (before, after) = blank.split_once(NO_FILES).expect("a seal begins with its lists of files");
+        let (before, after) = (before.to_owned(), after.to_owned());
+        Self { first: compile(first), second: compile(second), before, after }
     }
 
     /// The rules for a bundle, by whether it can have a `Resources` folder.
@@ -130,10 +135,26 @@ impl RuleSet {
     pub(super) fn second(&self, name: &str) -> Rule {
         decide(&self.second, name).unwrap_or(rule("^.*"))
     }
+}
 
-    /// A seal that states the rules, and seals nothing yet.
-    pub(super) fn blank_seal(&self) -> CodeResources {
-        self.blank.clone()
+/// A seal's lists of files, both empty.
+const NO_FILES: &str = "\t<key>files</key>\n\t<dict/>\n\t<key>files2</key>\n\t<dict/>\n";
+
+/// A seal that states the rules, and seals nothing.
+fn blank_seal(first: &[Rule], second: &[Rule]) -> CodeResources {
+    let mut blank = CodeResources::default();
+    first.iter().for_each(|rule| blank.add_rule(translate(rule)));
+    second.iter().for_each(|rule| blank.add_rule2(translate(rule)));
+    blank
+}
+
+/// As [`blank_seal`], of the rules that [`RuleSet::of`] gives.
+#[cfg(test)]
+pub(super) fn blank_seal_of(has_resources: bool) -> CodeResources {
+    if has_resources {
+        blank_seal(&FIRST_WITH_RESOURCES, &SECOND_WITH_RESOURCES)
+    } else {
+        blank_seal(&FIRST_WITHOUT, &SECOND_WITHOUT)
     }
 }
 

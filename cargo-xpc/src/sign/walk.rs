@@ -23,6 +23,9 @@ pub(super) const MAX_DEPTH: usize = 32;
 /// Nor its folders: a path has room for more than a stack has.
 pub(super) const MAX_FOLDERS: usize = 256;
 
+/// Folders in the content folder of an app that are walked side by side, and those in them, so many levels.
+const MAX_APART: usize = 2;
+
 /// One bundle, i.e. one `CodeResources` and one main executable.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
@@ -145,11 +148,15 @@ struct Open {
     content: Utf8PathBuf,
     executable: Utf8PathBuf,
     rules: &'static RuleSet,
+    depth: usize,
+}
+
+/// What the walk met in it.
+#[derive(Default)]
+struct Met {
     entries: Vec<Entry>,
-    loose: Vec<Loose>,
     kept: Vec<KeptCode>,
     pending: Vec<Pending>,
-    depth: usize,
 }
 
 /// What becomes of a bundle in a place for code.
@@ -160,6 +167,15 @@ enum Nested {
 }
 
 impl Open {
+    /// What the seal calls it; `None`: it is not sealed as a part of the content.
+    fn name<'p>(&self, path: &'p Utf8Path) -> Option<&'p str> {
+        let name = path.strip_prefix(&self.content).unwrap_or(path).as_str();
+        let excluded = ["_CodeSignature", "CodeResources", "_MASReceipt"].contains(&name);
+        (!excluded && path != self.executable).then_some(name)
+    }
+}
+
+impl Met {
     /// What is kept is not walked; it is sealed by the signature of the executable.
     fn keep(&mut self, kept: KeptCode) -> Utf8PathBuf {
         let executable = kept.executable.clone();
@@ -167,8 +183,10 @@ impl Open {
         executable
     }
 
-    fn name_of(&self, path: &Utf8Path) -> String {
-        path.strip_prefix(&self.content).unwrap_or(path).to_string()
+    fn append(&mut self, other: Self) {
+        self.entries.extend(other.entries);
+        self.kept.extend(other.kept);
+        self.pending.extend(other.pending);
     }
 }
 
@@ -203,19 +221,12 @@ impl Walk<'_> {
             self.check_root(path)?;
         }
         let stale = self.stale(anatomy)?;
-        let mut open = Open {
-            content: content.clone(),
-            executable,
-            rules: RuleSet::of(anatomy.has_resources()),
-            entries: Vec::new(),
-            loose: Vec::new(),
-            kept: Vec::new(),
-            pending: Vec::new(),
-            depth,
-        };
-        self.folder(&mut open, &content, false)?;
+        let rules = RuleSet::of(anatomy.has_resources());
+        let open = Open { content: content.clone(), executable, rules, depth };
+        let mut met = Met::default();
+        self.folder(&open, &mut met, &content, false)?;
         let number = self.nodes.len();
-        self.pending.extend(open.pending.into_iter().map(|pending| (number, pending)));
+        self.pending.extend(met.pending.into_iter().map(|pending| (number, pending)));
         self.nodes.push(Node {
             path: path.to_owned(),
             content,
@@ -225,9 +236,9 @@ impl Walk<'_> {
             is_service: anatomy.is_service(),
             info_bytes: anatomy.info_bytes.clone(),
             rules: open.rules,
-            entries: open.entries,
-            loose: open.loose,
-            kept: open.kept,
+            entries: met.entries,
+            loose: Vec::new(),
+            kept: met.kept,
             stale,
         });
         Ok(())
@@ -262,52 +273,79 @@ impl Walk<'_> {
     }
 
     /// Seals a folder's contents. With `settled` the code in it has its signatures already, from a bundle of its own.
-    fn folder(&mut self, open: &mut Open, folder: &Utf8Path, settled: bool) -> Result<(), SignError> {
+    fn folder(&mut self, open: &Open, met: &mut Met, folder: &Utf8Path, settled: bool) -> Result<(), SignError> {
         if folder.components().count() > MAX_FOLDERS {
             return Err(SignError::TooManyFolders(self.shown(&folder.components().take(4).collect::<Utf8PathBuf>())));
         }
         let list = self.list(folder)?;
-        let mut apart = self.nested_apart(open, folder, &list).into_iter();
+        let mut apart = self.folders_apart(open, folder, &list, settled).into_iter();
         for (file_name, kind) in list {
             let path = folder.join(&file_name);
-            let name = open.name_of(&path);
-            if ["_CodeSignature", "CodeResources", "_MASReceipt"].contains(&name.as_str()) || path == open.executable {
-                continue;
-            }
+            let Some(name) = open.name(&path) else { continue };
             if kind.is_file() {
-                open.pending.push(Pending { name, path, settled });
-                continue;
-            }
-            let rule = open.rules.second(&name);
-            if kind.is_symlink() {
+                met.pending.push(Pending { name: name.to_owned(), path, settled });
+            } else if kind.is_symlink() {
                 let target = self.symlink(&path)?;
-                if !rule.omit {
-                    open.entries.push(Entry { name, path, kind: EntryKind::Symlink { target } });
+                if !open.rules.second(name).omit {
+                    met.entries.push(Entry { name: name.to_owned(), path, kind: EntryKind::Symlink { target } });
                 }
             } else if !kind.is_dir() {
                 return Err(SignError::SpecialFile(self.shown(&path)));
-            } else if rule.nested && file_name.contains('.') {
-                let nested = match apart.next() {
-                    Some(part) => {
-                        let (part, nested) = part?;
-                        self.append(part);
-                        nested
-                    }
-                    None => self.nested_or_kept(&path, open.depth + 1)?,
-                };
-                let executable = match nested {
-                    Nested::Kept(kept) => open.keep(kept),
-                    Nested::Signed(executable) => executable,
-                };
-                let kind = EntryKind::Code { executable, optional: rule.optional, first: None };
-                open.entries.push(Entry { name, path, kind });
-            } else if !rule.nested && !settled && self.is_signable(&path)? {
-                self.settle(open, &path)?;
             } else {
-                self.folder(open, &path, settled)?;
+                match apart.next() {
+                    Some(part) => {
+                        let (part, inner) = part?;
+                        self.append(part);
+                        met.append(inner);
+                    }
+                    None => self.inner(open, met, &path, settled)?,
+                }
             }
         }
         Ok(())
+    }
+
+    /// A folder in a folder: a bundle in a place for code, one among the resources, or one more folder of files.
+    fn inner(&mut self, open: &Open, met: &mut Met, path: &Utf8Path, settled: bool) -> Result<(), SignError> {
+        let Some(name) = open.name(path) else { return Ok(()) };
+        let rule = open.rules.second(name);
+        if rule.nested && path.file_name().is_some_and(|name| name.contains('.')) {
+            let executable = match self.nested_or_kept(path, open.depth + 1)? {
+                Nested::Kept(kept) => met.keep(kept),
+                Nested::Signed(executable) => executable,
+            };
+            let kind = EntryKind::Code { executable, optional: rule.optional, first: None };
+            met.entries.push(Entry { name: name.to_owned(), path: path.to_owned(), kind });
+            Ok(())
+        } else if !rule.nested && !settled && self.is_signable(path)? {
+            self.settle(open, met, path)
+        } else {
+            self.folder(open, met, path, settled)
+        }
+    }
+
+    /// What comes of the folders in `folder`, in order: none of them waits for another. Deeper ones, of which each thread's stack would have to
+    /// hold several, are walked one after the other: there, nothing comes of this.
+    fn folders_apart(
+        &self,
+        open: &Open,
+        folder: &Utf8Path,
+        list: &[(String, FileType)],
+        settled: bool,
+    ) -> Vec<Result<(Self, Met), SignError>> {
+        let level = folder.components().count() - open.content.components().count();
+        if open.depth > 0 || level > MAX_APART {
+            return Vec::new();
+        }
+        let folders = list.iter().filter(|(_, kind)| kind.is_dir()).map(|(name, _)| folder.join(name));
+        let folders: Vec<_> = folders.filter(|path| open.name(path).is_some()).collect();
+        let walk = |path: &Utf8PathBuf| {
+            let mut part = Self { nodes: Vec::new(), pending: Vec::new(), ..*self };
+            let mut met = Met::default();
+            part.inner(open, &mut met, path, settled)?;
+            Ok((part, met))
+        };
+        folders.par_iter().map(walk).collect()
     }
 
     /// Looks at all files. Those whose code belongs to a bundle of its own come last: that bundle has read them.
@@ -399,28 +437,6 @@ impl Walk<'_> {
         Ok(SignError::NotCode { path: self.shown(path), what: what.to_owned(), place })
     }
 
-    /// What comes of the bundles in a place for code, in order: in an app they are walked side by side, none of them waits for another.
-    fn nested_apart(
-        &self,
-        open: &Open,
-        folder: &Utf8Path,
-        list: &[(String, FileType)],
-    ) -> Vec<Result<(Self, Nested), SignError>> {
-        // Deeper ones stay together.
-        if open.depth > 0 {
-            return Vec::new();
-        }
-        let is_nested = |path: &Utf8Path| *path != open.executable && open.rules.second(&open.name_of(path)).nested;
-        let folders = list.iter().filter(|(name, kind)| kind.is_dir() && name.contains('.'));
-        let paths: Vec<_> = folders.map(|(name, _)| folder.join(name)).filter(|path| is_nested(path)).collect();
-        let walk = |path: &Utf8PathBuf| {
-            let mut part = Self { nodes: Vec::new(), pending: Vec::new(), ..*self };
-            let nested = part.nested_or_kept(path, open.depth + 1)?;
-            Ok((part, nested))
-        };
-        paths.par_iter().map(walk).collect()
-    }
-
     /// Goes on where another part ended.
     fn append(&mut self, part: Self) {
         let first = self.nodes.len();
@@ -509,10 +525,10 @@ impl Walk<'_> {
     }
 
     /// A bundle among the resources: signed like any other, and then sealed file by file, its own seal with it.
-    fn settle(&mut self, open: &mut Open, path: &Utf8Path) -> Result<(), SignError> {
+    fn settle(&mut self, open: &Open, met: &mut Met, path: &Utf8Path) -> Result<(), SignError> {
         if let Some(kept) = third_party::keep_bundle(self.request, self.files, path)? {
-            open.keep(kept);
-            return self.folder(open, path, true);
+            met.keep(kept);
+            return self.folder(open, met, path, true);
         }
         let before = self.nodes.len();
         let anatomy = self.files.bundle(path)?.ok_or_else(|| AnatomyError::NotABundle(self.root.shown(path)))?;
@@ -520,20 +536,16 @@ impl Walk<'_> {
         let nodes = &self.nodes[before..];
         let seals: Vec<_> = nodes.iter().map(|node| node.content.join("_CodeSignature/CodeResources")).collect();
         let stale: Vec<_> = nodes.iter().flat_map(|node| node.stale.clone()).collect();
-        self.folder(open, path, true)?;
+        self.folder(open, met, path, true)?;
         let stays = |path: &Utf8PathBuf| !seals.contains(path) && !stale.iter().any(|stale| path.starts_with(stale));
-        open.entries.retain(|entry| stays(&entry.path));
-        open.pending.retain(|pending| stays(&pending.path));
+        met.entries.retain(|entry| stays(&entry.path));
+        met.pending.retain(|pending| stays(&pending.path));
+        // Seals that signing is going to write.
         for seal in seals {
-            let name = open.name_of(&seal);
-            Self::file_to_be(open, seal, name);
+            let name = seal.strip_prefix(&open.content).unwrap_or(&seal).to_string();
+            met.entries.push(Entry::of_file(open.rules, name, seal));
         }
         Ok(())
-    }
-
-    /// A seal that signing is going to write.
-    fn file_to_be(open: &mut Open, path: Utf8PathBuf, name: String) {
-        open.entries.push(Entry::of_file(open.rules, name, path));
     }
 
     /// A symlink's target, if macOS would accept it: inside of the outermost bundle, or the system's.

@@ -3,23 +3,25 @@
 //! The folders are walked first, which tells what there is and what the seals say of it; then all files are read and hashed in parallel,
 //! each once; then the results are put together in the order of the walk, so that a report does not depend on who was first.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use rustix::fs::FileType;
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::VerifyError;
 use super::code::{Identities, short};
-use super::file::{Done, FileJob, Job, compare};
-use super::hashes::Known;
+use super::file::{Done, FileJob, Job, compare, compare_version};
+use super::hashes::{Hashes, Known};
 use super::report::{Report, What};
 use super::requirement::{Requirement, Truth};
 use super::rules::{KnownRules, may_be_omitted};
 use super::seal::{Entry, Seal};
 use crate::anatomy::{Anatomy, Versions, is_allowed_target};
 use crate::beneath::{Root, Stamp};
+use crate::macho::HashKind;
 use crate::provisioning;
 
 /// No app nests its bundles this deep.
@@ -27,23 +29,27 @@ pub(super) const MAX_DEPTH: usize = 32;
 /// Nor its folders: a path has room for more than a stack has.
 pub(super) const MAX_FOLDERS: usize = 256;
 
-/// What `codesign` writes beside a seal; anything else there is hidden from it.
-const SIGNATURE_FILES: [&str; 7] = [
-    "CodeResources",
-    "CodeDirectory",
-    "CodeSignature",
-    "CodeRequirements",
-    "CodeRequirements-1",
-    "CodeEntitlements",
-    "CodeTopDirectory",
-];
+/// Folders in the content folder of an app that are walked side by side, and those in them, so many levels.
+const MAX_APART: usize = 2;
+
+/// Beside a seal only this may stand, and be empty: macOS takes all parts of the signature from the executable or all from here.
+const EMPTY_SIGNATURE: &str = "CodeSignature";
+/// Files that Finder and others leave at a bundle's root. They may not be executable.
+const ROOT_FILES: [&str; 4] = [".DS_Store", ".LSOverride", "Icon\r", ".SoftwareDepot.tracking"];
+/// Symlinks that one path may lead through, as for the kernel.
+const MAX_LINKS: usize = 32;
 
 /// What all parts of a walk share.
 pub(super) struct Shared<'a> {
     pub root: Root,
-    pub known: Option<&'a dyn Known>,
+    known: Option<&'a dyn Known>,
     rules: Mutex<KnownRules>,
+    /// Folders that were listed ahead of the walk.
+    listed: Mutex<HashMap<Utf8PathBuf, List>>,
 }
+
+/// What stands in a folder, in the order of the names, and the hashes of those files that are known.
+type List = Vec<(String, FileType, Option<Hashes>)>;
 
 /// The walk, or a part of it, and what it leaves to be done.
 pub(super) struct Verifier<'a> {
@@ -60,7 +66,18 @@ enum Step {
     /// A bundle in a place for code, by the job of its main executable.
     Compare {
         path: Utf8PathBuf,
-        entry: Option<Entry>,
+        entry: Option<Arc<Entry>>,
+        code: Code,
+    },
+    /// A version of a framework that is not the current one, which is `of`.
+    Version {
+        path: Utf8PathBuf,
+        of: Code,
+        code: Code,
+    },
+    /// A file of which the seal has no SHA-256, in a bundle with this code.
+    OldHash {
+        path: Utf8PathBuf,
         code: Code,
     },
 }
@@ -72,14 +89,64 @@ pub(super) type Code = Option<usize>;
 struct Open {
     content: Utf8PathBuf,
     executable: Option<Utf8PathBuf>,
-    /// Of its lists, what the walk has not met yet.
+    /// Where Info.plist stands.
+    info: Utf8PathBuf,
+    /// Files of which the seal has no SHA-256.
+    old_hashes: Mutex<Vec<Utf8PathBuf>>,
     seal: Seal,
     depth: usize,
 }
 
+impl Open {
+    /// What the seal calls it; `None`: a seal says nothing of it.
+    fn name<'p>(&self, path: &'p Utf8Path) -> Option<&'p str> {
+        let name = path.strip_prefix(&self.content).unwrap_or(path).as_str();
+        let excluded = ["_CodeSignature", "CodeResources", "_MASReceipt"].contains(&name);
+        (!excluded && Some(path) != self.executable.as_deref()).then_some(name)
+    }
+
+    /// What its rules make of a name: whether it is code, and whether it is left out.
+    fn rule(&self, name: &str) -> (bool, bool) {
+        self.seal.rules2.decide(name).map_or((false, true), |verdict| (verdict.nested, verdict.omit))
+    }
+}
+
 impl<'a> Shared<'a> {
     pub(super) fn new(root: Root, known: Option<&'a dyn Known>) -> Self {
-        Self { root, known, rules: Mutex::default() }
+        Self { root, known, rules: Mutex::default(), listed: Mutex::default() }
+    }
+
+    fn list(&self, folder: &Utf8Path) -> Result<List, VerifyError> {
+        let ahead = self.listed.lock().ok().and_then(|mut listed| listed.remove(folder));
+        ahead.map_or_else(|| self.list_now(folder), Ok)
+    }
+
+    fn list_now(&self, folder: &Utf8Path) -> Result<List, VerifyError> {
+        // Where files may be known, their folder is opened once for all of them.
+        let known = self.known.map(|known| Ok::<_, VerifyError>((known, self.root.folder(folder)?))).transpose()?;
+        let entry = |(name, kind): (std::ffi::OsString, FileType)| {
+            let not_utf8 =
+                |name: std::ffi::OsString| VerifyError::NotUtf8(format!("{folder}/{}", name.to_string_lossy()));
+            let name = name.into_string().map_err(not_utf8)?;
+            let known = known.as_ref().filter(|_| kind.is_file());
+            let hashes = known.and_then(|(known, folder)| known.hashes(&Stamp::find(folder, &name)?));
+            Ok((name, kind, hashes))
+        };
+        self.root.list(folder)?.into_iter().map(entry).collect()
+    }
+
+    /// Lists a folder, and those in it so many levels deep, while others have to wait for something else. Not those that may be bundles.
+    fn list_ahead(&self, folder: &Utf8Path, levels: usize) {
+        // What goes wrong here goes wrong again when the walk comes by, and is said there.
+        let Ok(list) = self.list_now(folder) else { return };
+        let folders = list.iter().filter(|(name, kind, _)| kind.is_dir() && !name.contains('.'));
+        let folders: Vec<_> = folders.map(|(name, ..)| folder.join(name)).collect();
+        if let Ok(mut listed) = self.listed.lock() {
+            listed.insert(folder.to_owned(), list);
+        }
+        if levels > 0 {
+            folders.par_iter().for_each(|folder| self.list_ahead(folder, levels - 1));
+        }
     }
 }
 
@@ -88,18 +155,18 @@ impl<'a> Verifier<'a> {
         Self { shared, steps: Vec::new(), jobs: Vec::new() }
     }
 
-    /// Goes on where another part ended. Gives its code by the number that the job has here.
-    fn append(&mut self, part: Self, code: Code) -> Code {
+    /// Goes on where another part ended.
+    fn append(&mut self, part: Self) {
         let first = self.jobs.len();
         self.jobs.extend(part.jobs);
+        let here = |code: Code| code.map(|number| first + number);
         self.steps.extend(part.steps.into_iter().map(|step| match step {
             Step::Found(found) => Step::Found(found),
             Step::Job(number) => Step::Job(first + number),
-            Step::Compare { path, entry, code } => {
-                Step::Compare { path, entry, code: code.map(|number| first + number) }
-            }
+            Step::Compare { path, entry, code } => Step::Compare { path, entry, code: here(code) },
+            Step::Version { path, of, code } => Step::Version { path, of: here(of), code: here(code) },
+            Step::OldHash { path, code } => Step::OldHash { path, code: here(code) },
         }));
-        code.map(|number| first + number)
     }
 
     /// Does what the walk left to be done, and judges the code of the bundle asked about under `requirement`.
@@ -107,6 +174,7 @@ impl<'a> Verifier<'a> {
         let done: Result<Vec<Done>, VerifyError> = self.jobs.par_iter().map(|job| job.run(&self.shared.root)).collect();
         let mut done = done?;
         let mut report = Report { bundle: self.shared.root.path().to_owned(), ..Report::default() };
+        let mut versions: Vec<(Utf8PathBuf, Code, Code)> = Vec::new();
         for step in self.steps {
             match step {
                 Step::Found(found) => report.append(*found),
@@ -116,7 +184,19 @@ impl<'a> Verifier<'a> {
                     }
                 }
                 Step::Compare { path, entry, code } => {
-                    compare(&mut report, entry.as_ref(), &path, identities(&done, code));
+                    compare(&mut report, entry.as_deref(), &path, identities(&done, code));
+                    for (path, _, version) in versions.extract_if(.., |(_, of, _)| code.is_some() && *of == code) {
+                        if let (Some(entry), Some(identities)) = (&entry, identities(&done, version)) {
+                            compare_version(&mut report, entry, &path, identities);
+                        }
+                    }
+                }
+                Step::Version { path, of, code } => versions.push((path, of, code)),
+                Step::OldHash { path, code } => {
+                    let mut hashes = identities(&done, code).into_iter().flatten().flat_map(|it| &it.hashes);
+                    if let Some(kind) = hashes.find(|kind| **kind != HashKind::Sha1) {
+                        report.find(&path, What::KindChanged, format!("a hash of kind {kind:?}"), "one of SHA-1 alone");
+                    }
                 }
             }
         }
@@ -146,8 +226,9 @@ impl<'a> Verifier<'a> {
         }
         if anatomy.has_contents() {
             for (name, kind) in self.list(path)? {
-                if name != "Contents" && name != ".DS_Store" {
-                    self.find(&path.join(name), What::UnsealedRoot, "", kind_name(kind));
+                let path = path.join(&name);
+                if name != "Contents" && !self.is_left_by_others(&path, kind)? {
+                    self.find(&path, What::UnsealedRoot, "", kind_name(kind));
                 }
             }
         }
@@ -156,8 +237,11 @@ impl<'a> Verifier<'a> {
         let mut seal = None;
         if self.shared.root.is_folder(&signature)? {
             for (name, kind) in self.list(&signature)? {
-                if !kind.is_file() || !SIGNATURE_FILES.contains(&name.as_str()) {
-                    self.find(&signature.join(name), What::StrayFile, "", kind_name(kind));
+                let path = signature.join(&name);
+                let is_empty =
+                    name == EMPTY_SIGNATURE && self.shared.root.stat(&path)?.is_some_and(|it| it.st_size == 0);
+                if !kind.is_file() || name != "CodeResources" && !is_empty {
+                    self.find(&path, What::StrayFile, "", kind_name(kind));
                 }
             }
             if self.shared.root.is_file(&anatomy.code_resources())? {
@@ -166,6 +250,10 @@ impl<'a> Verifier<'a> {
         }
         let profile = Some(content.join(provisioning::FILE));
         let profile = profile.filter(|path| self.shared.root.is_file(path).unwrap_or_default());
+        if anatomy.info.contains_key("MainHTML") {
+            let found = "MainHTML, by which macOS takes the bundle for a widget";
+            self.find(&anatomy.info_path, What::ExecutableMissing, "CFBundleExecutable alone", found);
+        }
         let executable = anatomy.executable();
         let code = match &executable {
             Some(executable) if self.shared.root.is_file(executable)? => Some(self.later(Job::Executable {
@@ -184,12 +272,28 @@ impl<'a> Verifier<'a> {
                 None
             }
         };
-        match seal.as_deref().map(|seal| Seal::parse(seal, &self.shared.rules)) {
+        let shared = self.shared;
+        let read = || seal.as_deref().map(|seal| Seal::parse(seal, &shared.rules));
+        let read = if depth == 0 && seal.is_some() {
+            // That of an app may name thousands of files, and keeps one thread busy.
+            rayon::join(read, || shared.list_ahead(&content, MAX_APART)).0
+        } else {
+            read()
+        };
+        match read {
             None => self.find(path, What::SealMissing, "", ""),
             Some(Err(why)) => self.find(&signature.join("CodeResources"), What::SealDamaged, "", why),
             Some(Ok(seal)) => {
-                let mut open = Open { content: content.clone(), executable, seal, depth };
-                self.folder(&mut open, &content, false)?;
+                if let Some(why) = &seal.rules2.weak {
+                    let expected = "a rule for everything, and no more left out than by Apple's own";
+                    self.find(&signature.join("CodeResources"), What::RulesWeak, expected, why);
+                }
+                let (info, old_hashes) = (anatomy.info_path.clone(), Mutex::default());
+                let open = Open { content: content.clone(), executable, info, old_hashes, seal, depth };
+                self.folder(&open, &content, false)?;
+                let mut old = open.old_hashes.lock().map(|mut old| std::mem::take(&mut *old)).unwrap_or_default();
+                old.sort_unstable();
+                self.steps.extend(old.into_iter().map(|path| Step::OldHash { path, code }));
                 self.missing(&open);
             }
         }
@@ -198,69 +302,57 @@ impl<'a> Verifier<'a> {
 
     /// What the seal names and the walk did not meet.
     fn missing(&mut self, open: &Open) {
-        let old = open.seal.files.iter().filter(|(_, entry)| !entry.optional);
-        let old = old.map(|(name, entry)| (name, format!("a file {}", short(&entry.sha1))));
-        let required = open.seal.files2.iter().filter(|(_, entry)| !entry.optional);
-        let required = required.map(|(name, entry)| (name, entry.to_string()));
-        let missing: BTreeMap<&String, String> = old.chain(required).collect();
+        let old = open.seal.old_missing().map(|(name, entry)| (name, format!("a file {}", short(&entry.sha1))));
+        let missing = open.seal.missing().map(|(name, entry)| (name, entry.to_string()));
+        let missing: BTreeMap<&str, String> = old.chain(missing).collect();
         for (name, expected) in missing {
             self.find(&open.content.join(name), What::FileMissing, expected, "nothing");
         }
     }
 
     /// With `settled`, the code in this folder belongs to a bundle of its own, which is read apart.
-    fn folder(&mut self, open: &mut Open, folder: &Utf8Path, settled: bool) -> Result<(), VerifyError> {
+    fn folder(&mut self, open: &Open, folder: &Utf8Path, settled: bool) -> Result<(), VerifyError> {
         if folder.components().count() > MAX_FOLDERS {
             return Err(VerifyError::TooManyFolders(folder.components().take(4).collect()));
         }
-        // Where files may be known, their folder is opened once for all of them.
-        let known = self
-            .shared
-            .known
-            .map(|known| Ok::<_, VerifyError>((known, self.shared.root.folder(folder)?)))
-            .transpose()?;
-        let list = self.list(folder)?;
-        let mut apart = self.nested_apart(open, folder, &list).into_iter();
-        for (file_name, kind) in list {
+        let list = self.shared.list(folder)?;
+        self.clashes(folder, &list);
+        let mut apart = self.folders_apart(open, folder, &list, settled).into_iter();
+        for (file_name, kind, known) in list {
             let path = folder.join(&file_name);
-            let name = path.strip_prefix(&open.content).unwrap_or(&path).to_string();
-            let excluded = ["_CodeSignature", "CodeResources", "_MASReceipt"].contains(&name.as_str());
-            if excluded || Some(&path) == open.executable.as_ref() {
-                continue;
-            }
-            let verdict = open.seal.rules2.decide(&name);
-            let (nested, omit) = verdict.map_or((false, true), |verdict| (verdict.nested, verdict.omit));
+            let Some(name) = open.name(&path) else { continue };
             if kind.is_dir() {
-                if nested && file_name.contains('.') {
-                    let code = match apart.next() {
-                        Some(part) => {
-                            let (part, code) = part?;
-                            self.append(part, code)
-                        }
-                        None => self.nested(&path, open.depth + 1)?,
-                    };
-                    let (entry, _) = open.seal.take(&name);
-                    self.steps.push(Step::Compare { path, entry, code });
-                } else {
-                    let apart = !nested && !settled && self.has_own_seal(&path)?;
-                    if apart {
-                        let anatomy = Anatomy::read(&self.shared.root, &path)?;
-                        self.bundle(&path, &anatomy, open.depth + 1)?;
-                    }
-                    self.folder(open, &path, settled || apart)?;
+                match apart.next() {
+                    Some(part) => self.append(part?),
+                    None => self.inner(open, &path, settled)?,
                 }
                 continue;
             }
-            let (entry, old) = open.seal.take(&name);
+            let (nested, omit) = open.rule(name);
+            let (entry, old) = open.seal.meet(name);
+            if let Some(entry) = entry.as_ref().filter(|entry| omit && !entry.optional) {
+                // What is left out is not met, so that it counts as removed.
+                self.find(&path, What::FileMissing, entry, "what the rules of the seal leave out");
+            }
+            if Some(folder) == open.info.parent() && is_other_info(&file_name) {
+                let found = format!("`{file_name}`, which macOS reads instead");
+                self.find(&path, What::InfoPlistChanged, "no property list but Info.plist", found);
+            }
             if kind.is_symlink() {
-                self.symlink(entry.as_ref(), &path, omit)?;
-            } else if kind.is_file() {
-                if omit && !may_be_omitted(&name) {
+                if omit && !may_be_omitted(name) {
                     self.find(&path, What::FileOmitted, "", "");
                 }
-                let old = old.map(|old| old.sha1);
-                let known = known.as_ref().filter(|_| !nested || omit);
-                let known = known.and_then(|(known, folder)| known.hashes(&Stamp::find(folder, &file_name)?));
+                self.symlink(entry.as_deref(), &path, omit)?;
+            } else if kind.is_file() {
+                if entry.as_ref().is_some_and(|entry| entry.sha1.is_some() && entry.sha256.is_none())
+                    && let Ok(mut old) = open.old_hashes.lock()
+                {
+                    old.push(path.clone());
+                }
+                if omit && !may_be_omitted(name) {
+                    self.find(&path, What::FileOmitted, "", "");
+                }
+                let known = known.filter(|_| !nested || omit);
                 self.later(Job::File(FileJob { path, entry, old, known, nested, omit, settled }));
             } else {
                 self.find(&path, What::KindChanged, "a file, a folder or a symlink", "something else");
@@ -269,30 +361,45 @@ impl<'a> Verifier<'a> {
         Ok(())
     }
 
-    /// What comes of the bundles in a place for code, in order: in an app they are read side by side, none of them waits for another.
-    fn nested_apart(
+    /// A folder in a folder: a bundle in a place for code, or one more folder of files, which may have been a bundle before.
+    fn inner(&mut self, open: &Open, path: &Utf8Path, settled: bool) -> Result<(), VerifyError> {
+        let Some(name) = open.name(path) else { return Ok(()) };
+        let (nested, _) = open.rule(name);
+        if nested && path.file_name().is_some_and(|name| name.contains('.')) {
+            let code = self.nested(path, open.depth + 1)?;
+            let (entry, _) = open.seal.meet(name);
+            self.steps.push(Step::Compare { path: path.to_owned(), entry, code });
+            return Ok(());
+        }
+        let apart = !nested && !settled && self.has_own_seal(path)?;
+        if apart {
+            let anatomy = Anatomy::read(&self.shared.root, path)?;
+            self.bundle(path, &anatomy, open.depth + 1)?;
+        }
+        self.folder(open, path, settled || apart)
+    }
+
+    /// What comes of the folders in `folder`, in order: none of them waits for another. Deeper ones, of which each thread's stack would have to
+    /// hold several, are walked one after the other: there, nothing comes of this.
+    fn folders_apart(
         &self,
         open: &Open,
         folder: &Utf8Path,
-        list: &[(String, FileType)],
-    ) -> Vec<Result<(Self, Code), VerifyError>> {
-        // Deeper ones stay together.
-        if open.depth > 0 {
+        list: &List,
+        settled: bool,
+    ) -> Vec<Result<Self, VerifyError>> {
+        let level = folder.components().count() - open.content.components().count();
+        if open.depth > 0 || level > MAX_APART {
             return Vec::new();
         }
-        let is_nested = |path: &Utf8Path| {
-            let name = path.strip_prefix(&open.content).unwrap_or(path);
-            Some(path) != open.executable.as_deref()
-                && open.seal.rules2.decide(name.as_str()).is_some_and(|verdict| verdict.nested)
-        };
-        let folders = list.iter().filter(|(name, kind)| kind.is_dir() && name.contains('.'));
-        let paths: Vec<_> = folders.map(|(name, _)| folder.join(name)).filter(|path| is_nested(path)).collect();
+        let folders = list.iter().filter(|(_, kind, _)| kind.is_dir()).map(|(name, ..)| folder.join(name));
+        let folders: Vec<_> = folders.filter(|path| open.name(path).is_some()).collect();
         let walk = |path: &Utf8PathBuf| {
             let mut part = Self::new(self.shared);
-            let code = part.nested(path, open.depth + 1)?;
-            Ok((part, code))
+            part.inner(open, path, settled)?;
+            Ok(part)
         };
-        paths.par_iter().map(walk).collect()
+        folders.par_iter().map(walk).collect()
     }
 
     fn symlink(&mut self, entry: Option<&Entry>, path: &Utf8Path, omit: bool) -> Result<(), VerifyError> {
@@ -300,11 +407,17 @@ impl<'a> Verifier<'a> {
         let target = target.to_string_lossy().into_owned();
         if !is_allowed_target(path, Utf8Path::new(&target)) {
             self.find(path, What::SymlinkOutside, "", &target);
+        } else if !self.leads_somewhere(path, &target)? {
+            let mut report = Report::default();
+            report.warn(path, What::SymlinkDangling, "a target that is there", &target);
+            self.steps.push(Step::Found(Box::new(report)));
         }
         match entry {
             None if omit => {}
             None => self.find(path, What::FileAdded, "", format!("a symlink to {target}")),
             Some(entry) => match &entry.symlink {
+                // By its requirement it would be code.
+                _ if entry.requirement.is_some() => self.find(path, What::KindChanged, "code", "a symlink"),
                 Some(expected) if *expected == target => {}
                 Some(expected) => self.find(path, What::SymlinkChanged, expected, target),
                 None => self.find(path, What::KindChanged, "no symlink", "a symlink"),
@@ -346,32 +459,98 @@ impl<'a> Verifier<'a> {
                     let expected = format!("Versions/Current/{name}");
                     self.find(&inner, What::SymlinkChanged, expected, target.to_string_lossy());
                 }
-            } else if name != "Versions" && name != ".DS_Store" {
+            } else if name != "Versions" && !self.is_left_by_finder(&inner, kind)? {
                 self.find(&inner, What::UnsealedRoot, "a symlink into Versions/Current", kind_name(kind));
             }
         }
         for (name, kind) in self.list(&path.join("Versions"))? {
-            if !kind.is_dir() && name != "Current" && name != ".DS_Store" {
-                self.find(&path.join("Versions").join(name), What::Framework, "a version", kind_name(kind));
+            let inner = path.join("Versions").join(&name);
+            if !kind.is_dir() && name != "Current" && !self.is_left_by_finder(&inner, kind)? {
+                self.find(&inner, What::Framework, "a version", kind_name(kind));
             }
         }
         if versions.current.is_none() {
             self.find(path, What::Framework, "Versions/Current, a symlink to a version", "none");
         }
-        let mut current = None;
+        let (mut current, mut others) = (None, Vec::new());
         for version in &versions.all {
             match Anatomy::find(&self.shared.root, version) {
                 Ok(Some(anatomy)) => {
                     let code = self.bundle(version, &anatomy, depth)?;
                     if Some(version) == versions.current.as_ref() {
                         current = code;
+                    } else {
+                        others.push((version.clone(), code));
                     }
                 }
                 Ok(None) => self.find(version, What::Framework, "Resources/Info.plist", "none"),
                 Err(error) => self.find(version, What::Damaged, "", error),
             }
         }
+        let others = others.into_iter().map(|(path, code)| Step::Version { path, of: current, code });
+        self.steps.extend(others);
         Ok(current)
+    }
+
+    /// Names of which only one can be there on a Mac, as a rule: file systems keep their case and composition, and do not tell by them.
+    fn clashes(&mut self, folder: &Utf8Path, list: &List) {
+        let mut names = BTreeMap::new();
+        for (name, ..) in list {
+            let same = if name.is_ascii() {
+                name.to_ascii_lowercase()
+            } else {
+                name.nfd().flat_map(char::to_lowercase).nfd().collect()
+            };
+            if let Some(other) = names.insert(same, name) {
+                let mut report = Report::default();
+                report.warn(&folder.join(name), What::NamesClash, "a name of its own", format!("`{other}` beside it"));
+                self.steps.push(Step::Found(Box::new(report)));
+            }
+        }
+    }
+
+    /// Whether the symlink at `link` leads to something; only what is in the bundle is looked at.
+    fn leads_somewhere(&self, link: &Utf8Path, target: &str) -> Result<bool, VerifyError> {
+        if target.starts_with('/') {
+            return Ok(true);
+        }
+        let mut at = link.parent().unwrap_or(Utf8Path::new("")).to_owned();
+        let mut ahead: Vec<String> = Utf8Path::new(target).components().rev().map(|part| part.to_string()).collect();
+        let mut links = 0;
+        while let Some(part) = ahead.pop() {
+            match part.as_str() {
+                "." => continue,
+                ".." => {
+                    at.pop();
+                    continue;
+                }
+                name => at.push(name),
+            }
+            let Some(stat) = self.shared.root.stat(&at)? else { return Ok(false) };
+            if FileType::from_raw_mode(stat.st_mode).is_symlink() {
+                links += 1;
+                let next = self.shared.root.read_link(&at)?;
+                // Where another one leads out of the bundle, that is said of it.
+                let Some(next) = next.to_str().filter(|next| links <= MAX_LINKS && !next.starts_with('/')) else {
+                    return Ok(links <= MAX_LINKS);
+                };
+                at.pop();
+                ahead.extend(Utf8Path::new(next).components().rev().map(|part| part.to_string()));
+            }
+        }
+        Ok(true)
+    }
+
+    /// A plain file of Finder's that is no program.
+    fn is_left_by_finder(&self, path: &Utf8Path, kind: FileType) -> Result<bool, VerifyError> {
+        let is_finders = kind.is_file() && path.file_name() == Some(".DS_Store");
+        Ok(is_finders && self.shared.root.stat(path)?.is_some_and(|stat| stat.st_mode & 0o111 == 0))
+    }
+
+    /// As [`Self::is_left_by_finder`], at the root of a bundle.
+    fn is_left_by_others(&self, path: &Utf8Path, kind: FileType) -> Result<bool, VerifyError> {
+        let is_known = kind.is_file() && path.file_name().is_some_and(|name| ROOT_FILES.contains(&name));
+        Ok(is_known && self.shared.root.stat(path)?.is_some_and(|stat| stat.st_mode & 0o111 == 0))
     }
 
     /// Whether a folder among the resources was signed as a bundle of its own.
@@ -383,12 +562,13 @@ impl<'a> Verifier<'a> {
     }
 
     fn list(&self, folder: &Utf8Path) -> Result<Vec<(String, FileType)>, VerifyError> {
-        let utf8 = |(name, kind): (std::ffi::OsString, FileType)| match name.into_string() {
-            Ok(name) => Ok((name, kind)),
-            Err(name) => Err(VerifyError::NotUtf8(format!("{folder}/{}", name.to_string_lossy()))),
-        };
-        self.shared.root.list(folder)?.into_iter().map(utf8).collect()
+        Ok(self.shared.list(folder)?.into_iter().map(|(name, kind, _)| (name, kind)).collect())
     }
+}
+
+/// Beside `Info.plist`: what macOS reads instead, or takes for the same.
+fn is_other_info(name: &str) -> bool {
+    name.eq_ignore_ascii_case("Info-macos.plist") || name != "Info.plist" && name.eq_ignore_ascii_case("Info.plist")
 }
 
 fn kind_name(kind: FileType) -> &'static str {

@@ -1,5 +1,7 @@
 //! One file of a bundle against what its seal says: what there is to do in parallel.
 
+use std::sync::Arc;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::VerifyError;
@@ -7,7 +9,7 @@ use super::code::{self, Bound, Identities, Identity, short};
 use super::hashes::Hashes;
 use super::report::{Finding, Report, Severity, Unchecked, What};
 use super::requirement::{Requirement, Truth};
-use super::seal::Entry;
+use super::seal::{Entry, OldEntry};
 use crate::beneath::Root;
 use crate::macho::{Content, MachFile};
 
@@ -28,9 +30,9 @@ pub(super) enum Job {
 pub(super) struct FileJob {
     pub path: Utf8PathBuf,
     /// What `files2` says of it.
-    pub entry: Option<Entry>,
+    pub entry: Option<Arc<Entry>>,
     /// What `files` says of it.
-    pub old: Option<Vec<u8>>,
+    pub old: Option<Arc<OldEntry>>,
     /// What is known of it without reading it: it is no code.
     pub known: Option<Hashes>,
     /// Whether the rules make it code.
@@ -100,7 +102,9 @@ impl FileJob {
         };
         let mut differs = None;
         if let Some(entry) = entry.as_ref().filter(|_| !nested) {
-            if entry.symlink.is_some() || entry.cdhash.is_some() || (entry.sha1.is_none() && entry.sha256.is_none()) {
+            // What has a requirement counts as code, wherever it stands.
+            let is_file = entry.symlink.is_none() && entry.cdhash.is_none() && entry.requirement.is_none();
+            if !is_file || (entry.sha1.is_none() && entry.sha256.is_none()) {
                 report.find(path, What::KindChanged, entry, "a file");
                 return Ok(());
             }
@@ -111,8 +115,8 @@ impl FileJob {
         } else if expects_hash {
             report.find(path, What::FileAdded, "", "a file");
         }
-        if let Some(old) = old.as_ref().filter(|old| **old != hashes.sha1) {
-            differs = differs.or(Some((old, &hashes.sha1[..])));
+        if let Some(old) = old.as_ref().filter(|old| old.sha1 != hashes.sha1) {
+            differs = differs.or(Some((&old.sha1, &hashes.sha1[..])));
         }
         if let Some((expected, found)) = differs {
             report.find(path, What::FileChanged, short(expected), short(found));
@@ -124,7 +128,7 @@ impl FileJob {
     fn code(&self, data: &[u8], report: &mut Report) {
         if self.nested && !self.omit {
             let identities = code::check(report, &self.path, data, None);
-            compare(report, self.entry.as_ref(), &self.path, identities.as_ref());
+            compare(report, self.entry.as_deref(), &self.path, identities.as_ref());
         } else if MachFile::parse(data).is_ok_and(|file| file.is_signed() && file.kind().is_code()) {
             code::check(report, &self.path, data, None);
         }
@@ -145,10 +149,9 @@ pub(super) fn compare(report: &mut Report, entry: Option<&Entry>, path: &Utf8Pat
             let found: Vec<_> = identities.iter().map(Identity::describe).collect();
             report.find(path, What::NestedDiffers, short(expected), found.join("; "));
         }
-    } else if entry.requirement.is_none() {
-        report.find(path, What::NestedUnsealed, "", "");
     }
-    let Some(text) = &entry.requirement else { return };
+    // macOS looks at nothing else.
+    let Some(text) = &entry.requirement else { return report.find(path, What::NestedUnsealed, "", "") };
     let requirement = match Requirement::from_text(text) {
         Ok(requirement) => requirement,
         Err(error) => return report.find(path, What::RequirementDamaged, text, error),
@@ -164,10 +167,36 @@ pub(super) fn compare(report: &mut Report, entry: Option<&Entry>, path: &Utf8Pat
     }
 }
 
+/// A version of a framework that is not the current one, by what the seal around the framework says of that. Ad hoc each has a hash of its
+/// own, which only one of them can have.
+pub(super) fn compare_version(report: &mut Report, entry: &Entry, path: &Utf8Path, identities: &Identities) {
+    let Some(requirement) = entry.requirement.as_deref().and_then(|text| Requirement::from_text(text).ok()) else {
+        return;
+    };
+    for identity in identities {
+        match identity.judge(&requirement) {
+            Truth::Satisfied => {}
+            Truth::Failed if identity.chain.is_some() => {
+                report.find(path, What::NestedDiffers, &requirement, identity.describe());
+            }
+            Truth::Failed => report.leave(
+                path,
+                "ad hoc, a version that is not the current one cannot satisfy what the seal around the framework asks for, and `codesign --strict` wants that".to_owned(),
+            ),
+            Truth::Undecided(_) => {}
+        }
+    }
+}
+
 impl Report {
     pub(super) fn find(&mut self, path: &Utf8Path, what: What, expected: impl ToString, found: impl ToString) {
         let text = (expected.to_string(), found.to_string());
         self.findings.push(Finding::new(path.to_owned(), None, what, Severity::Error, text));
+    }
+
+    pub(super) fn warn(&mut self, path: &Utf8Path, what: What, expected: impl ToString, found: impl ToString) {
+        let text = (expected.to_string(), found.to_string());
+        self.findings.push(Finding::new(path.to_owned(), None, what, Severity::Warning, text));
     }
 
     /// Notes what is not judged, once.

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -238,4 +239,16 @@ fn a_service_waits_for_a_debugger_where_asked_to() {
     assert!(app.try_wait().unwrap().is_none(), "its request has no answer yet");
     rustix::process::kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), rustix::process::Signal::CONT).unwrap();
     assert!(app.wait().unwrap().success());
+}
+
+#[test]
+fn what_is_no_program_of_this_system_is_not_run_by_a_shell() {
+    let bundle = Bundle::new();
+    let program =
+        bundle.path(&format!("Contents/XPCServices/{ABSENT_SERVICE_NAME}.xpc/Contents/MacOS/no-such-program"));
+    // A Mach-O header, and what a shell would make of the rest.
+    fs::write(&program, b"\xcf\xfa\xed\xfe\necho a shell runs it\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let said = bundle.run("foreign-program").stderr;
+    assert!(!String::from_utf8_lossy(&said).contains("a shell"), "{}", String::from_utf8_lossy(&said));
 }

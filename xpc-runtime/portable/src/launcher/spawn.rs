@@ -3,10 +3,11 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub const DEBUG_VARIABLE: &str = "XPC_RUNTIME_WAIT_FOR_DEBUGGER";
 
 /// Must run on a thread that never ends: its end would kill the service.
 pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> {
+    check_program(&service.executable)?;
     let sandbox =
         service.sandbox.as_ref().map(|policy| Sandbox::prepare(name, policy, bundle::path().ok())).transpose()?;
     let (ours, theirs) = socket::packet_pair()?;
@@ -71,6 +73,21 @@ pub(super) fn spawn(name: &Arc<str>, service: &Service) -> io::Result<Instance> 
     // A rule of the sandbox is about this folder's inode, which `/proc` makes anew where nobody holds it.
     let own_proc = File::options().read(true).custom_flags(libc::O_PATH).open(format!("/proc/{}", child.id()));
     Ok(instance.confined(policy.clone(), own_proc.ok()))
+}
+
+/// What the kernel would not execute is no program: `Command` would have a shell run it (`execvp(3)`), whatever it is.
+fn check_program(path: &Path) -> io::Result<()> {
+    let mut start = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(4).read_to_end(&mut start)?,
+        // One may execute what one may not read.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if start == b"\x7fELF" || start.starts_with(b"#!") {
+        return Ok(());
+    }
+    Err(io::Error::other("it is no program for this system: bundle the app for this machine"))
 }
 
 fn is_kept(key: &OsString) -> bool {

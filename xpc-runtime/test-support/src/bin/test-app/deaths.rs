@@ -48,6 +48,13 @@ pub fn absent_program() {
     assert!(matches!(next(&events), Event::Invalid(seen) if seen == error));
 }
 
+/// In place of the absent one there is something else.
+pub fn foreign_program() {
+    let (connection, _events) = connect(ABSENT_SERVICE_NAME);
+    let error = connection.send_with_reply_blocking(&op("echo")).unwrap_err();
+    assert!(matches!(&error, Error::Invalid(reason) if reason.contains("no program for this system")), "{error}");
+}
+
 pub fn broken_service() {
     let (connection, events) = connect(BROKEN_SERVICE_NAME);
     assert_eq!(connection.send_with_reply_blocking(&op("echo")).unwrap_err(), Error::Interrupted);

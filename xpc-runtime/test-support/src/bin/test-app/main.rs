@@ -29,6 +29,7 @@ fn main() {
         "kill-while-pending" => deaths::kill_while_pending(),
         "panic" => deaths::panic_in_the_service(),
         "absent-program" => deaths::absent_program(),
+        "foreign-program" => deaths::foreign_program(),
         "broken-service" => deaths::broken_service(),
         "concurrent-requests" => messages::concurrent_requests(),
         "dropped-connection" => messages::dropped_connection(),
