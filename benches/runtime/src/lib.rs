@@ -63,6 +63,13 @@ impl Case {
     }
 }
 
+/// Has this contender be scheduled by itself: Linux shares a CPU first between sessions (autogroup), and that of whoever
+/// measures may be busy with other things.
+pub fn begin_session() -> Result<()> {
+    rustix::process::setsid().context("a session of its own")?;
+    Ok(())
+}
+
 /// A contender's life: says that it is ready, and runs batches until nobody asks for one.
 pub fn serve_batches(mut batch: impl FnMut(u64) -> Result<Duration>) -> Result<()> {
     // The first calls meet cold caches, unmapped pages and threads that are not there yet.

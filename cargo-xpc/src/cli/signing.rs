@@ -224,6 +224,13 @@ pub(super) fn execute(plan: &SignPlan, bundle: &Utf8Path, ui: &Ui) -> Result<Sig
         );
         return Err(Failure::new(Exit::Usage, message));
     }
+    if !errors.is_empty() && report.errors().all(|finding| finding.what == verify::What::TimestampUnsound) {
+        let message = format!(
+            "the time stamps do not hold: ask another server (Apple's own is http://timestamp.apple.com/ts01); nothing is published:{}",
+            errors.concat()
+        );
+        return Err(Failure::new(Exit::Unavailable, message));
+    }
     let unmet = plan.signatures.iter().filter(|signature| signature.requirement_is_given()).find(|signature| {
         report.errors().any(|it| it.what == verify::What::RequirementFailed && it.path == signature.executable)
     });

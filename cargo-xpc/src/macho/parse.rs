@@ -47,6 +47,10 @@ fn fat<F: FatArch>(data: &[u8], container: Container) -> Result<MachFile, MachPr
         if !named.same_as(slice.arch) {
             return Err(damaged(format!("the header says {named} and the code {}", slice.arch)));
         }
+        // Readers differ in which of them they take.
+        if slices.iter().any(|other: &Slice| other.arch.same_as(slice.arch)) {
+            return Err(damaged(format!("two architectures {named}")));
+        }
         slices.push(slice);
     }
     Ok(MachFile { container, slices })

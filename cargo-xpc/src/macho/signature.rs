@@ -28,6 +28,10 @@ pub mod slot {
     pub const ENTITLEMENTS: u32 = 5;
     /// Entitlements in DER.
     pub const ENTITLEMENTS_DER: u32 = 7;
+    /// Launch constraints, and what libraries may be loaded, start here.
+    pub const CONSTRAINTS: u32 = 8;
+    /// The last of them.
+    pub const CONSTRAINTS_END: u32 = 11;
     /// The first number that is no special slot.
     pub const SPECIAL_LIMIT: u32 = 0x1000;
     /// Further code directories, with other hashes, start here.
@@ -99,8 +103,8 @@ pub struct CodeDirectory {
     pub hash: HashKind,
     /// Bytes a hash; follows from `hash`.
     pub hash_size: usize,
-    /// Bytes a page; `None`: all code is one page.
-    pub page_size: Option<usize>,
+    /// Bytes a page.
+    pub page_size: usize,
     /// Non-zero marks Apple's own platform binaries.
     pub platform: u8,
     /// How many bytes of the slice the pages cover.
@@ -153,6 +157,16 @@ impl HashKind {
             3 => Some(Self::Sha256Truncated),
             4 => Some(Self::Sha384),
             _ => None,
+        }
+    }
+
+    /// Its number in a code directory (`CS_HASHTYPE_…`).
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Sha1 => 1,
+            Self::Sha256 => 2,
+            Self::Sha256Truncated => 3,
+            Self::Sha384 => 4,
         }
     }
 
@@ -209,15 +223,24 @@ impl Signature {
                 }
                 directories.push(CodeDirectory::parse(slot, blob.data())?);
             }
-            // The other blobs are hashed, header and all.
-            if slot == slot::CMS && blob.magic() != CSMAGIC_BLOBWRAPPER {
-                return Err(damaged("the slot of the CMS signature holds something else"));
+            // macOS overlooks a part that claims to be another kind than its slot is for.
+            if let Some(due) = magic(slot).filter(|due| *due != blob.magic()) {
+                return Err(damaged(format!("slot {slot:#x} holds a part of kind {:#x}, not {due:#x}", blob.magic())));
             }
             blobs.push(Blob { slot, magic: blob.magic(), range });
         }
         directories.sort_by_key(|directory| directory.slot);
         if directories.first().is_none_or(|first| first.slot != slot::CODE_DIRECTORY) {
             return Err(damaged("it has no code directory"));
+        }
+        // Which of two with one hash counts would depend on who looks; and some look no further than to the first gap.
+        let mut hashes: Vec<HashKind> = directories.iter().map(|directory| directory.hash).collect();
+        hashes.sort_unstable();
+        if hashes.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(damaged("two code directories with the same hash"));
+        }
+        if directories.iter().skip(1).zip(slot::ALTERNATES..).any(|(directory, due)| directory.slot != due) {
+            return Err(damaged("the slots of the alternate code directories have a gap"));
         }
         Ok(Self { reserved: data.len(), length, blobs, directories, data: data.to_vec() })
     }
@@ -264,6 +287,18 @@ impl Signature {
         }
         gaps.push(at..self.reserved);
         gaps.into_iter().flatten().filter_map(|index| self.data.get(index).copied())
+    }
+}
+
+/// What the blob in a slot has to claim to be (`CSMAGIC_…`).
+fn magic(slot: u32) -> Option<u32> {
+    match slot {
+        slot::REQUIREMENTS => Some(0xfade_0c01),
+        slot::ENTITLEMENTS => Some(0xfade_7171),
+        slot::ENTITLEMENTS_DER => Some(0xfade_7172),
+        slot::CONSTRAINTS..=slot::CONSTRAINTS_END => Some(0xfade_8181),
+        slot::CMS => Some(CSMAGIC_BLOBWRAPPER),
+        _ => None,
     }
 }
 
@@ -314,9 +349,9 @@ impl CodeDirectory {
             hash,
             hash_size,
             page_size: match header.page_size {
-                0 => None,
-                bits @ 1..=30 => Some(1 << bits),
-                bits => return Err(damaged(format!("pages of 2^{bits} bytes"))),
+                // As the kernel has it.
+                bits @ 12..=14 => 1 << bits,
+                bits => return Err(damaged(format!("pages of 2^{bits} bytes, which macOS does not map"))),
             },
             platform: header.platform,
             code_limit: directory.code_limit(),

@@ -22,6 +22,7 @@ const VALUE: usize = 64;
 thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
     static MEMORY: Cell<usize> = const { Cell::new(0) };
+    static KEYS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Reads a list of either form, whose root has to be a dictionary. The error is a fragment without the file's name.
@@ -37,15 +38,29 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Dictionary, String> {
             "it has {what}, which property lists cannot rely on: `plutil -convert xml1` writes it anew"
         ));
     }
-    measure(bytes)?;
+    let keys = measure(bytes)?;
     let value = Value::from_reader(std::io::Cursor::new(bytes)).map_err(|error| error.to_string())?;
+    // Which of two would count depends on who reads.
+    if keys != count_keys(&value) {
+        return Err("it has a key twice in one dictionary".to_owned());
+    }
     value.into_dictionary().ok_or_else(|| "its root is no dictionary".to_owned())
 }
 
-/// Runs through a list without keeping anything.
-fn measure(bytes: &[u8]) -> Result<(), String> {
+/// In all dictionaries of a value, which is not too deep.
+fn count_keys(value: &Value) -> usize {
+    match value {
+        Value::Dictionary(inner) => inner.len() + inner.values().map(count_keys).sum::<usize>(),
+        Value::Array(values) => values.iter().map(count_keys).sum(),
+        _ => 0,
+    }
+}
+
+/// Runs through a list without keeping anything, and counts its keys.
+fn measure(bytes: &[u8]) -> Result<usize, String> {
     DEPTH.set(0);
     MEMORY.set(0);
+    KEYS.set(0);
     let measured = plist::from_bytes::<Measured>(bytes).map_err(|error| {
         if DEPTH.get() > MAX_DEPTH {
             format!("it is nested deeper than {MAX_DEPTH} levels")
@@ -55,7 +70,7 @@ fn measure(bytes: &[u8]) -> Result<(), String> {
             error.to_string()
         }
     });
-    measured.map(|Measured| ())
+    measured.map(|Measured| KEYS.get())
 }
 
 /// Seconds from 1 January 2001, from which the binary form counts, back to the year 1 and on to the year 10000.
@@ -177,7 +192,9 @@ impl<'de> Visitor<'de> for Measure {
 
     fn visit_map<A: MapAccess<'de>>(self, mut values: A) -> Result<Measured, A::Error> {
         deeper(|| {
-            while values.next_entry::<Measured, Measured>()?.is_some() {}
+            while values.next_entry::<Measured, Measured>()?.is_some() {
+                KEYS.set(KEYS.get() + 1);
+            }
             take(0)
         })
     }
@@ -264,6 +281,28 @@ mod tests {
             assert!(!is_plain || measure(list.as_bytes()).is_ok(), "{}", &list[..100]);
             assert!(is_plain || read(list.as_bytes()).is_err());
         }
+    }
+
+    #[test]
+    fn of_two_equal_keys_the_last_one_was_taken() {
+        let start = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\">";
+        for body in ["<key>b</key>", "<key/>", "<key>&#98;</key>", "<key >b</key>", "<!-- --><key>b</key>"] {
+            for start in [start, "<plist version=\"1.0\">"] {
+                let list =
+                    |more: &str| format!("{start}<dict><key>a</key><dict>{body}<true/>{more}</dict></dict></plist>");
+                assert!(read(list("").as_bytes()).is_ok(), "{body}");
+                let name = if body == "<key/>" { body } else { "<key>b</key>" };
+                let twice = list(&format!("{name}<false/>"));
+                assert!(read(twice.as_bytes()).unwrap_err().contains("twice"), "{twice}");
+            }
+        }
+        // Two references to one string.
+        let mut binary = b"bplist00\xd2\x01\x01\x02\x03\x51a\x09\x08".to_vec();
+        binary.extend([8, 13, 15, 16, 0, 0, 0, 0, 0, 0, 1, 1]);
+        for number in [4_u64, 0, 17] {
+            binary.extend(number.to_be_bytes());
+        }
+        assert!(read(&binary).unwrap_err().contains("twice"));
     }
 
     /// Each of 40 arrays holds the next one twice.

@@ -70,7 +70,9 @@ fn describe(error: &TimeStampError) -> String {
                 causes.push(cause.to_string());
                 source = cause.source();
             }
-            causes.join(": ")
+            // Outside stand the URL, which is named already, and the layers of a library.
+            let inner = causes.len().saturating_sub(2).max(1).min(causes.len() - 1);
+            causes[inner..].join(": ")
         }
         other => other.to_string(),
     }

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 use camino::{Utf8Path, Utf8PathBuf};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use rustix::fs::FileType;
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::VerifyError;
 use super::code::{Identities, short};
-use super::file::{Done, FileJob, Job, compare};
+use super::file::{Done, FileJob, Job, compare, compare_version};
 use super::hashes::{Hashes, Known};
 use super::report::{Report, What};
 use super::requirement::{Requirement, Truth};
@@ -20,6 +21,7 @@ use super::rules::{KnownRules, may_be_omitted};
 use super::seal::{Entry, Seal};
 use crate::anatomy::{Anatomy, Versions, is_allowed_target};
 use crate::beneath::{Root, Stamp};
+use crate::macho::HashKind;
 use crate::provisioning;
 
 /// No app nests its bundles this deep.
@@ -30,16 +32,12 @@ pub(super) const MAX_FOLDERS: usize = 256;
 /// Folders in the content folder of an app that are walked side by side, and those in them, so many levels.
 const MAX_APART: usize = 2;
 
-/// What `codesign` writes beside a seal; anything else there is hidden from it.
-const SIGNATURE_FILES: [&str; 7] = [
-    "CodeResources",
-    "CodeDirectory",
-    "CodeSignature",
-    "CodeRequirements",
-    "CodeRequirements-1",
-    "CodeEntitlements",
-    "CodeTopDirectory",
-];
+/// Beside a seal only this may stand, and be empty: macOS takes all parts of the signature from the executable or all from here.
+const EMPTY_SIGNATURE: &str = "CodeSignature";
+/// Files that Finder and others leave at a bundle's root. They may not be executable.
+const ROOT_FILES: [&str; 4] = [".DS_Store", ".LSOverride", "Icon\r", ".SoftwareDepot.tracking"];
+/// Symlinks that one path may lead through, as for the kernel.
+const MAX_LINKS: usize = 32;
 
 /// What all parts of a walk share.
 pub(super) struct Shared<'a> {
@@ -71,6 +69,17 @@ enum Step {
         entry: Option<Arc<Entry>>,
         code: Code,
     },
+    /// A version of a framework that is not the current one, which is `of`.
+    Version {
+        path: Utf8PathBuf,
+        of: Code,
+        code: Code,
+    },
+    /// A file of which the seal has no SHA-256, in a bundle with this code.
+    OldHash {
+        path: Utf8PathBuf,
+        code: Code,
+    },
 }
 
 /// Which job reads the code of a bundle, if there is any.
@@ -80,6 +89,10 @@ pub(super) type Code = Option<usize>;
 struct Open {
     content: Utf8PathBuf,
     executable: Option<Utf8PathBuf>,
+    /// Where Info.plist stands.
+    info: Utf8PathBuf,
+    /// Files of which the seal has no SHA-256.
+    old_hashes: Mutex<Vec<Utf8PathBuf>>,
     seal: Seal,
     depth: usize,
 }
@@ -146,12 +159,13 @@ impl<'a> Verifier<'a> {
     fn append(&mut self, part: Self) {
         let first = self.jobs.len();
         self.jobs.extend(part.jobs);
+        let here = |code: Code| code.map(|number| first + number);
         self.steps.extend(part.steps.into_iter().map(|step| match step {
             Step::Found(found) => Step::Found(found),
             Step::Job(number) => Step::Job(first + number),
-            Step::Compare { path, entry, code } => {
-                Step::Compare { path, entry, code: code.map(|number| first + number) }
-            }
+            Step::Compare { path, entry, code } => Step::Compare { path, entry, code: here(code) },
+            Step::Version { path, of, code } => Step::Version { path, of: here(of), code: here(code) },
+            Step::OldHash { path, code } => Step::OldHash { path, code: here(code) },
         }));
     }
 
@@ -160,6 +174,7 @@ impl<'a> Verifier<'a> {
         let done: Result<Vec<Done>, VerifyError> = self.jobs.par_iter().map(|job| job.run(&self.shared.root)).collect();
         let mut done = done?;
         let mut report = Report { bundle: self.shared.root.path().to_owned(), ..Report::default() };
+        let mut versions: Vec<(Utf8PathBuf, Code, Code)> = Vec::new();
         for step in self.steps {
             match step {
                 Step::Found(found) => report.append(*found),
@@ -170,6 +185,18 @@ impl<'a> Verifier<'a> {
                 }
                 Step::Compare { path, entry, code } => {
                     compare(&mut report, entry.as_deref(), &path, identities(&done, code));
+                    for (path, _, version) in versions.extract_if(.., |(_, of, _)| code.is_some() && *of == code) {
+                        if let (Some(entry), Some(identities)) = (&entry, identities(&done, version)) {
+                            compare_version(&mut report, entry, &path, identities);
+                        }
+                    }
+                }
+                Step::Version { path, of, code } => versions.push((path, of, code)),
+                Step::OldHash { path, code } => {
+                    let mut hashes = identities(&done, code).into_iter().flatten().flat_map(|it| &it.hashes);
+                    if let Some(kind) = hashes.find(|kind| **kind != HashKind::Sha1) {
+                        report.find(&path, What::KindChanged, format!("a hash of kind {kind:?}"), "one of SHA-1 alone");
+                    }
                 }
             }
         }
@@ -199,8 +226,9 @@ impl<'a> Verifier<'a> {
         }
         if anatomy.has_contents() {
             for (name, kind) in self.list(path)? {
-                if name != "Contents" && name != ".DS_Store" {
-                    self.find(&path.join(name), What::UnsealedRoot, "", kind_name(kind));
+                let path = path.join(&name);
+                if name != "Contents" && !self.is_left_by_others(&path, kind)? {
+                    self.find(&path, What::UnsealedRoot, "", kind_name(kind));
                 }
             }
         }
@@ -209,8 +237,11 @@ impl<'a> Verifier<'a> {
         let mut seal = None;
         if self.shared.root.is_folder(&signature)? {
             for (name, kind) in self.list(&signature)? {
-                if !kind.is_file() || !SIGNATURE_FILES.contains(&name.as_str()) {
-                    self.find(&signature.join(name), What::StrayFile, "", kind_name(kind));
+                let path = signature.join(&name);
+                let is_empty =
+                    name == EMPTY_SIGNATURE && self.shared.root.stat(&path)?.is_some_and(|it| it.st_size == 0);
+                if !kind.is_file() || name != "CodeResources" && !is_empty {
+                    self.find(&path, What::StrayFile, "", kind_name(kind));
                 }
             }
             if self.shared.root.is_file(&anatomy.code_resources())? {
@@ -219,6 +250,10 @@ impl<'a> Verifier<'a> {
         }
         let profile = Some(content.join(provisioning::FILE));
         let profile = profile.filter(|path| self.shared.root.is_file(path).unwrap_or_default());
+        if anatomy.info.contains_key("MainHTML") {
+            let found = "MainHTML, by which macOS takes the bundle for a widget";
+            self.find(&anatomy.info_path, What::ExecutableMissing, "CFBundleExecutable alone", found);
+        }
         let executable = anatomy.executable();
         let code = match &executable {
             Some(executable) if self.shared.root.is_file(executable)? => Some(self.later(Job::Executable {
@@ -249,8 +284,16 @@ impl<'a> Verifier<'a> {
             None => self.find(path, What::SealMissing, "", ""),
             Some(Err(why)) => self.find(&signature.join("CodeResources"), What::SealDamaged, "", why),
             Some(Ok(seal)) => {
-                let open = Open { content: content.clone(), executable, seal, depth };
+                if let Some(why) = &seal.rules2.weak {
+                    let expected = "a rule for everything, and no more left out than by Apple's own";
+                    self.find(&signature.join("CodeResources"), What::RulesWeak, expected, why);
+                }
+                let (info, old_hashes) = (anatomy.info_path.clone(), Mutex::default());
+                let open = Open { content: content.clone(), executable, info, old_hashes, seal, depth };
                 self.folder(&open, &content, false)?;
+                let mut old = open.old_hashes.lock().map(|mut old| std::mem::take(&mut *old)).unwrap_or_default();
+                old.sort_unstable();
+                self.steps.extend(old.into_iter().map(|path| Step::OldHash { path, code }));
                 self.missing(&open);
             }
         }
@@ -273,6 +316,7 @@ impl<'a> Verifier<'a> {
             return Err(VerifyError::TooManyFolders(folder.components().take(4).collect()));
         }
         let list = self.shared.list(folder)?;
+        self.clashes(folder, &list);
         let mut apart = self.folders_apart(open, folder, &list, settled).into_iter();
         for (file_name, kind, known) in list {
             let path = folder.join(&file_name);
@@ -286,9 +330,25 @@ impl<'a> Verifier<'a> {
             }
             let (nested, omit) = open.rule(name);
             let (entry, old) = open.seal.meet(name);
+            if let Some(entry) = entry.as_ref().filter(|entry| omit && !entry.optional) {
+                // What is left out is not met, so that it counts as removed.
+                self.find(&path, What::FileMissing, entry, "what the rules of the seal leave out");
+            }
+            if Some(folder) == open.info.parent() && is_other_info(&file_name) {
+                let found = format!("`{file_name}`, which macOS reads instead");
+                self.find(&path, What::InfoPlistChanged, "no property list but Info.plist", found);
+            }
             if kind.is_symlink() {
+                if omit && !may_be_omitted(name) {
+                    self.find(&path, What::FileOmitted, "", "");
+                }
                 self.symlink(entry.as_deref(), &path, omit)?;
             } else if kind.is_file() {
+                if entry.as_ref().is_some_and(|entry| entry.sha1.is_some() && entry.sha256.is_none())
+                    && let Ok(mut old) = open.old_hashes.lock()
+                {
+                    old.push(path.clone());
+                }
                 if omit && !may_be_omitted(name) {
                     self.find(&path, What::FileOmitted, "", "");
                 }
@@ -347,11 +407,17 @@ impl<'a> Verifier<'a> {
         let target = target.to_string_lossy().into_owned();
         if !is_allowed_target(path, Utf8Path::new(&target)) {
             self.find(path, What::SymlinkOutside, "", &target);
+        } else if !self.leads_somewhere(path, &target)? {
+            let mut report = Report::default();
+            report.warn(path, What::SymlinkDangling, "a target that is there", &target);
+            self.steps.push(Step::Found(Box::new(report)));
         }
         match entry {
             None if omit => {}
             None => self.find(path, What::FileAdded, "", format!("a symlink to {target}")),
             Some(entry) => match &entry.symlink {
+                // By its requirement it would be code.
+                _ if entry.requirement.is_some() => self.find(path, What::KindChanged, "code", "a symlink"),
                 Some(expected) if *expected == target => {}
                 Some(expected) => self.find(path, What::SymlinkChanged, expected, target),
                 None => self.find(path, What::KindChanged, "no symlink", "a symlink"),
@@ -393,32 +459,98 @@ impl<'a> Verifier<'a> {
                     let expected = format!("Versions/Current/{name}");
                     self.find(&inner, What::SymlinkChanged, expected, target.to_string_lossy());
                 }
-            } else if name != "Versions" && name != ".DS_Store" {
+            } else if name != "Versions" && !self.is_left_by_finder(&inner, kind)? {
                 self.find(&inner, What::UnsealedRoot, "a symlink into Versions/Current", kind_name(kind));
             }
         }
         for (name, kind) in self.list(&path.join("Versions"))? {
-            if !kind.is_dir() && name != "Current" && name != ".DS_Store" {
-                self.find(&path.join("Versions").join(name), What::Framework, "a version", kind_name(kind));
+            let inner = path.join("Versions").join(&name);
+            if !kind.is_dir() && name != "Current" && !self.is_left_by_finder(&inner, kind)? {
+                self.find(&inner, What::Framework, "a version", kind_name(kind));
             }
         }
         if versions.current.is_none() {
             self.find(path, What::Framework, "Versions/Current, a symlink to a version", "none");
         }
-        let mut current = None;
+        let (mut current, mut others) = (None, Vec::new());
         for version in &versions.all {
             match Anatomy::find(&self.shared.root, version) {
                 Ok(Some(anatomy)) => {
                     let code = self.bundle(version, &anatomy, depth)?;
                     if Some(version) == versions.current.as_ref() {
                         current = code;
+                    } else {
+                        others.push((version.clone(), code));
                     }
                 }
                 Ok(None) => self.find(version, What::Framework, "Resources/Info.plist", "none"),
                 Err(error) => self.find(version, What::Damaged, "", error),
             }
         }
+        let others = others.into_iter().map(|(path, code)| Step::Version { path, of: current, code });
+        self.steps.extend(others);
         Ok(current)
+    }
+
+    /// Names of which only one can be there on a Mac, as a rule: file systems keep their case and composition, and do not tell by them.
+    fn clashes(&mut self, folder: &Utf8Path, list: &List) {
+        let mut names = BTreeMap::new();
+        for (name, ..) in list {
+            let same = if name.is_ascii() {
+                name.to_ascii_lowercase()
+            } else {
+                name.nfd().flat_map(char::to_lowercase).nfd().collect()
+            };
+            if let Some(other) = names.insert(same, name) {
+                let mut report = Report::default();
+                report.warn(&folder.join(name), What::NamesClash, "a name of its own", format!("`{other}` beside it"));
+                self.steps.push(Step::Found(Box::new(report)));
+            }
+        }
+    }
+
+    /// Whether the symlink at `link` leads to something; only what is in the bundle is looked at.
+    fn leads_somewhere(&self, link: &Utf8Path, target: &str) -> Result<bool, VerifyError> {
+        if target.starts_with('/') {
+            return Ok(true);
+        }
+        let mut at = link.parent().unwrap_or(Utf8Path::new("")).to_owned();
+        let mut ahead: Vec<String> = Utf8Path::new(target).components().rev().map(|part| part.to_string()).collect();
+        let mut links = 0;
+        while let Some(part) = ahead.pop() {
+            match part.as_str() {
+                "." => continue,
+                ".." => {
+                    at.pop();
+                    continue;
+                }
+                name => at.push(name),
+            }
+            let Some(stat) = self.shared.root.stat(&at)? else { return Ok(false) };
+            if FileType::from_raw_mode(stat.st_mode).is_symlink() {
+                links += 1;
+                let next = self.shared.root.read_link(&at)?;
+                // Where another one leads out of the bundle, that is said of it.
+                let Some(next) = next.to_str().filter(|next| links <= MAX_LINKS && !next.starts_with('/')) else {
+                    return Ok(links <= MAX_LINKS);
+                };
+                at.pop();
+                ahead.extend(Utf8Path::new(next).components().rev().map(|part| part.to_string()));
+            }
+        }
+        Ok(true)
+    }
+
+    /// A plain file of Finder's that is no program.
+    fn is_left_by_finder(&self, path: &Utf8Path, kind: FileType) -> Result<bool, VerifyError> {
+        let is_finders = kind.is_file() && path.file_name() == Some(".DS_Store");
+        Ok(is_finders && self.shared.root.stat(path)?.is_some_and(|stat| stat.st_mode & 0o111 == 0))
+    }
+
+    /// As [`Self::is_left_by_finder`], at the root of a bundle.
+    fn is_left_by_others(&self, path: &Utf8Path, kind: FileType) -> Result<bool, VerifyError> {
+        let is_known = kind.is_file() && path.file_name().is_some_and(|name| ROOT_FILES.contains(&name));
+        Ok(is_known && self.shared.root.stat(path)?.is_some_and(|stat| stat.st_mode & 0o111 == 0))
     }
 
     /// Whether a folder among the resources was signed as a bundle of its own.
@@ -432,6 +564,11 @@ impl<'a> Verifier<'a> {
     fn list(&self, folder: &Utf8Path) -> Result<Vec<(String, FileType)>, VerifyError> {
         Ok(self.shared.list(folder)?.into_iter().map(|(name, kind, _)| (name, kind)).collect())
     }
+}
+
+/// Beside `Info.plist`: what macOS reads instead, or takes for the same.
+fn is_other_info(name: &str) -> bool {
+    name.eq_ignore_ascii_case("Info-macos.plist") || name != "Info.plist" && name.eq_ignore_ascii_case("Info.plist")
 }
 
 fn kind_name(kind: FileType) -> &'static str {

@@ -5,15 +5,20 @@ use plist::Dictionary;
 
 use super::certificate::Chain;
 use super::cms;
+use super::entitlements;
 use super::report::{Anchor, Finding, Report, Severity, Signer, VerifiedCode, What};
 use super::requirement::{Code, Purpose, Requirement, Truth, read_set};
 use crate::macho::{
-    Arch, CdHash, CodeDirectory, CodeFlags, Container, ExecSegmentFlags, FileKind, MachFile, Signature, Slice, slot,
+    Arch, CdHash, CodeDirectory, CodeFlags, Container, ExecSegmentFlags, FileKind, HashKind, MachFile, Signature,
+    Slice, slot,
 };
 use crate::property_list;
 
 /// Changed pages that are listed one by one; a file that was replaced differs in all of them.
 const MAX_PAGES: usize = 32;
+
+/// Characters of a value that are shown.
+const MAX_SHOWN: usize = 80;
 
 /// What a bundle contributes to the signature of its main executable.
 pub(super) struct Bound<'a> {
@@ -28,6 +33,8 @@ pub(super) struct Identity {
     pub arch: Arch,
     /// The hash of each of its code directories.
     pub cdhashes: Vec<CdHash>,
+    /// What its code directories are hashed with.
+    pub hashes: Vec<HashKind>,
     identifier: String,
     /// Of the directory that counts.
     cdhash: CdHash,
@@ -109,6 +116,7 @@ pub(super) fn check(
                 let identity = Identity {
                     arch: slice.arch,
                     cdhashes: signature.directories.iter().map(|directory| directory.cdhash).collect(),
+                    hashes: signature.directories.iter().map(|directory| directory.hash).collect(),
                     identifier: directory.identifier.clone(),
                     cdhash: directory.cdhash,
                     platform: directory.platform,
@@ -227,12 +235,44 @@ impl Check<'_> {
         Some(authority)
     }
 
+    /// Where they are there in DER, that is what counts; the property list has to say the same.
     fn entitlements(&mut self, signature: &Signature) -> Option<Dictionary> {
-        match signature.entitlements() {
-            Ok(entitlements) => entitlements,
+        let listed = signature.entitlements().unwrap_or_else(|problem| {
+            self.find(What::Damaged, "", problem);
+            None
+        });
+        let Some(der) = signature.contents(slot::ENTITLEMENTS_DER) else { return listed };
+        let decoded = match entitlements::read(der) {
+            Ok(decoded) => decoded,
             Err(problem) => {
-                self.find(What::Damaged, "", problem);
-                None
+                self.find(What::Damaged, "entitlements in DER", format!("DER {problem}"));
+                return listed;
+            }
+        };
+        // Old systems look at the one, new ones at the other.
+        let empty = Dictionary::new();
+        let list = listed.as_ref().unwrap_or(&empty);
+        let mut keys: Vec<&String> = list.keys().chain(decoded.keys()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys.into_iter().filter(|key| list.get(key) != decoded.get(key)) {
+            // A person sees by the start what differs; the value may be as long as somebody likes.
+            let says = |value: Option<&plist::Value>| match value {
+                None => "none".to_owned(),
+                Some(plist::Value::Dictionary(_) | plist::Value::Array(_)) => "a list".to_owned(),
+                Some(value) => format!("{value:?}").chars().take(MAX_SHOWN).collect(),
+            };
+            let (expected, found) = (says(list.get(key)), says(decoded.get(key)));
+            let key: String = key.chars().take(MAX_SHOWN).collect();
+            self.find(What::EntitlementsDiffer, format!("`{key}`: {expected}"), format!("{found} in DER"));
+        }
+        Some(decoded)
+    }
+
+    fn constraints(&mut self, signature: &Signature) {
+        for number in slot::CONSTRAINTS..=slot::CONSTRAINTS_END {
+            if let Some(Err(problem)) = signature.contents(number).map(entitlements::read) {
+                self.find(What::Damaged, slot_name(number), format!("DER {problem}"));
             }
         }
     }
@@ -265,6 +305,13 @@ impl Check<'_> {
             Container::Fat32 => 8 + 20 * file.slices.len(),
             Container::Fat64 => 8 + 32 * file.slices.len(),
         };
+        if file.container == Container::Fat64 {
+            self.find(
+                What::Damaged,
+                "a universal header with 32-bit offsets",
+                "one with 64-bit offsets, which macOS does not run",
+            );
+        }
         let mut ranges: Vec<_> = file.slices.iter().map(|slice| slice.range.clone()).collect();
         ranges.sort_by_key(|range| range.start);
         let mut at = header;
@@ -292,8 +339,13 @@ impl Check<'_> {
         if signature.unused().any(|byte| byte != 0) {
             self.find(What::UnsealedBytes, "zeros between the parts of the signature", "data");
         }
+        self.constraints(signature);
         for directory in &signature.directories {
             self.pages(directory, bytes, range.start);
+            // Intel's processors have no others, and their kernel takes no others.
+            if slice.arch.same_as(Arch::X86_64) && directory.page_size != 4096 {
+                self.find(What::Damaged, "pages of 4096 bytes", format!("pages of {} bytes", directory.page_size));
+            }
             self.special(slice, bytes, directory, signature, bound);
             self.segment(slice, directory);
             let ad_hoc = directory.flags.contains(CodeFlags::ADHOC);
@@ -313,7 +365,7 @@ impl Check<'_> {
             return;
         }
         let code = bytes.get(..code_end).unwrap_or_default();
-        let size = directory.page_size.unwrap_or(code.len().max(1));
+        let size = directory.page_size;
         let due = code.len().div_ceil(size);
         if due != directory.pages {
             self.find(What::PageCount, due, directory.pages);
@@ -414,7 +466,7 @@ fn slot_name(number: u32) -> String {
         slot::RESOURCES => "CodeResources".to_owned(),
         slot::ENTITLEMENTS => "the entitlements".to_owned(),
         slot::ENTITLEMENTS_DER => "the entitlements in DER".to_owned(),
-        8..=11 => format!("launch constraints (slot {number})"),
+        slot::CONSTRAINTS..=slot::CONSTRAINTS_END => format!("launch constraints (slot {number})"),
         other => format!("slot {other}"),
     }
 }

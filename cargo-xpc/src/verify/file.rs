@@ -102,7 +102,9 @@ impl FileJob {
         };
         let mut differs = None;
         if let Some(entry) = entry.as_ref().filter(|_| !nested) {
-            if entry.symlink.is_some() || entry.cdhash.is_some() || (entry.sha1.is_none() && entry.sha256.is_none()) {
+            // What has a requirement counts as code, wherever it stands.
+            let is_file = entry.symlink.is_none() && entry.cdhash.is_none() && entry.requirement.is_none();
+            if !is_file || (entry.sha1.is_none() && entry.sha256.is_none()) {
                 report.find(path, What::KindChanged, entry, "a file");
                 return Ok(());
             }
@@ -147,10 +149,9 @@ pub(super) fn compare(report: &mut Report, entry: Option<&Entry>, path: &Utf8Pat
             let found: Vec<_> = identities.iter().map(Identity::describe).collect();
             report.find(path, What::NestedDiffers, short(expected), found.join("; "));
         }
-    } else if entry.requirement.is_none() {
-        report.find(path, What::NestedUnsealed, "", "");
     }
-    let Some(text) = &entry.requirement else { return };
+    // macOS looks at nothing else.
+    let Some(text) = &entry.requirement else { return report.find(path, What::NestedUnsealed, "", "") };
     let requirement = match Requirement::from_text(text) {
         Ok(requirement) => requirement,
         Err(error) => return report.find(path, What::RequirementDamaged, text, error),
@@ -166,10 +167,36 @@ pub(super) fn compare(report: &mut Report, entry: Option<&Entry>, path: &Utf8Pat
     }
 }
 
+/// A version of a framework that is not the current one, by what the seal around the framework says of that. Ad hoc each has a hash of its
+/// own, which only one of them can have.
+pub(super) fn compare_version(report: &mut Report, entry: &Entry, path: &Utf8Path, identities: &Identities) {
+    let Some(requirement) = entry.requirement.as_deref().and_then(|text| Requirement::from_text(text).ok()) else {
+        return;
+    };
+    for identity in identities {
+        match identity.judge(&requirement) {
+            Truth::Satisfied => {}
+            Truth::Failed if identity.chain.is_some() => {
+                report.find(path, What::NestedDiffers, &requirement, identity.describe());
+            }
+            Truth::Failed => report.leave(
+                path,
+                "ad hoc, a version that is not the current one cannot satisfy what the seal around the framework asks for, and `codesign --strict` wants that".to_owned(),
+            ),
+            Truth::Undecided(_) => {}
+        }
+    }
+}
+
 impl Report {
     pub(super) fn find(&mut self, path: &Utf8Path, what: What, expected: impl ToString, found: impl ToString) {
         let text = (expected.to_string(), found.to_string());
         self.findings.push(Finding::new(path.to_owned(), None, what, Severity::Error, text));
+    }
+
+    pub(super) fn warn(&mut self, path: &Utf8Path, what: What, expected: impl ToString, found: impl ToString) {
+        let text = (expected.to_string(), found.to_string());
+        self.findings.push(Finding::new(path.to_owned(), None, what, Severity::Warning, text));
     }
 
     /// Notes what is not judged, once.

@@ -8,6 +8,7 @@ mod bundle;
 mod certificate;
 mod cms;
 mod code;
+mod entitlements;
 mod file;
 mod hashes;
 mod key;

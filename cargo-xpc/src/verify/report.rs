@@ -275,6 +275,10 @@ pub enum What {
     RequirementFailed,
     RequirementUndecided,
     ProfileUnfit,
+    EntitlementsDiffer,
+    RulesWeak,
+    NamesClash,
+    SymlinkDangling,
 }
 
 impl What {
@@ -290,7 +294,7 @@ impl What {
             Self::FileAdded => ("nothing", "what the seal does not name"),
             Self::FileOmitted => ("a seal", "a rule that leaves it out"),
             Self::SymlinkOutside => ("a target in the bundle or among the system's", "another"),
-            Self::NestedUnsealed => ("a cdhash or a requirement", "neither"),
+            Self::NestedUnsealed => ("a requirement", "none"),
             Self::UnsealedRoot => ("Contents alone", "something beside it"),
             Self::StrayFile => ("the seal alone", "something beside it"),
             Self::CmsDamaged => ("a signed message", "something else"),
@@ -353,6 +357,10 @@ impl What {
             Self::RequirementFailed => "does not satisfy a requirement",
             Self::RequirementUndecided => "a requirement cannot be decided here",
             Self::ProfileUnfit => "the provisioning profile does not fit",
+            Self::EntitlementsDiffer => "the entitlements in DER are not those in the property list",
+            Self::RulesWeak => "the rules of the seal leave out more than they may",
+            Self::NamesClash => "is the same name as another where case and composition do not count, as on most Macs",
+            Self::SymlinkDangling => "is a symlink to nothing",
         }
     }
 }

@@ -19,9 +19,25 @@ pub(super) struct Verdict {
     pub omit: bool,
 }
 
-/// The rules of one seal, heaviest first.
+/// The rules of one seal.
 #[derive(Debug)]
-pub(super) struct Rules(Vec<(Regex, f64, Verdict)>);
+pub(super) struct Rules {
+    /// Heaviest first.
+    rules: Vec<(Regex, f64, Verdict)>,
+    /// Why macOS takes them for too weak.
+    pub weak: Option<String>,
+}
+
+/// What rules may leave out, to the letter; the last one is of bundles without a folder for resources.
+const OMISSIONS: [&str; 5] = [
+    r"^(.*/)?\.DS_Store$",
+    r"^Info\.plist$",
+    r"^PkgInfo$",
+    r"^Resources/.*\.lproj/locversion.plist$",
+    r"^.*\.lproj/locversion.plist$",
+];
+/// The rule that covers whatever no other does.
+const CATCH_ALL: &str = "^.*";
 
 impl Rules {
     fn parse(rules: &Dictionary) -> Result<Self, String> {
@@ -29,6 +45,7 @@ impl Rules {
             return Err(format!("{} rules", rules.len()));
         }
         let mut parsed = Vec::new();
+        let mut weak = (rules.get(CATCH_ALL) != Some(&Value::Boolean(true))).then(|| format!("no rule `{CATCH_ALL}`"));
         for (pattern, value) in rules {
             let regex = RegexBuilder::new(pattern).size_limit(MAX_RULE).dfa_size_limit(MAX_RULE).build();
             let regex = regex.map_err(|error| format!("rule `{pattern}`: {error}"))?;
@@ -43,15 +60,18 @@ impl Rules {
                 }
                 _ => return Err(format!("rule `{pattern}` is neither a boolean nor a dictionary")),
             };
+            if verdict.omit && !OMISSIONS.contains(&pattern.as_str()) {
+                weak = Some(format!("rule `{pattern}`, which omits"));
+            }
             parsed.push((regex, weight, verdict));
         }
         parsed.sort_by(|a, b| b.1.total_cmp(&a.1));
-        Ok(Self(parsed))
+        Ok(Self { rules: parsed, weak })
     }
 
     /// What the seal says about `name`; `None` where no rule matches, which leaves the path unsealed.
     pub(super) fn decide(&self, name: &str) -> Option<Verdict> {
-        self.0.iter().find(|(regex, ..)| regex.is_match(name)).map(|(.., verdict)| *verdict)
+        self.rules.iter().find(|(regex, ..)| regex.is_match(name)).map(|(.., verdict)| *verdict)
     }
 }
 

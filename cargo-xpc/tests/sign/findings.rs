@@ -151,12 +151,17 @@ fn with_a_changed_stamp() -> App {
 
 /// What no single change leads to.
 fn made() -> Vec<(&'static str, App, Vec<&'static str>)> {
-    let omitting = certified();
-    reseal(&omitting, |text| {
-        let (head, tail) = text.split_once("<key>rules2</key>").unwrap();
-        let omit = "<dict><key>data.bin</key><dict><key>omit</key><true/><key>weight</key><real>9999</real></dict>";
-        format!("{head}<key>rules2</key>{}", tail.replacen("<dict>", omit, 1))
-    });
+    let omitting = || {
+        let app = certified();
+        reseal(&app, |text| {
+            let (head, tail) = text.split_once("<key>rules2</key>").unwrap();
+            let omit = "<dict><key>data.bin</key><dict><key>omit</key><true/><key>weight</key><real>9999</real></dict>";
+            format!("{head}<key>rules2</key>{}", tail.replacen("<dict>", omit, 1))
+        });
+        app
+    };
+    let clashing = certified();
+    write(&clashing.path("Resources/DATA.bin"), "data");
     let unidentified = certified();
     reseal(&unidentified, |text| {
         let at = text.rfind("<key>XPCServices/greeter.xpc</key>").unwrap();
@@ -169,7 +174,9 @@ fn made() -> Vec<(&'static str, App, Vec<&'static str>)> {
     let expired = fixture("expired.pem");
     let (plain, server) = (fixture("plain.pem"), fixture("server.pem"));
     vec![
-        ("FileOmitted", omitting, vec![]),
+        ("FileOmitted", omitting(), vec![]),
+        ("RulesWeak", omitting(), vec![]),
+        ("NamesClash", clashing, vec![]),
         ("NestedUnsealed", unidentified, vec![]),
         ("Framework", flattened, vec![]),
         ("RequirementUndecided", certified(), vec!["-R", "=anchor trusted"]),

@@ -11,6 +11,7 @@ mod embedding;
 mod every_change;
 mod findings;
 mod fixture;
+mod forged;
 mod gaps;
 mod hostile;
 mod hostile_bundles;

@@ -110,6 +110,10 @@ fn a_server_that_fails_is_named_and_the_bundle_left_alone() {
     ] {
         let (code, _, stderr) = run(&app, &["sign", "Demo.app", "--identity", &identity, "--timestamp", url]);
         assert_eq!(code, 69, "{stderr}");
+        // Once, and without the names of a library's layers.
+        let times =
+            stderr.lines().filter(|line| line.starts_with("error")).flat_map(|line| line.matches(url.as_str())).count();
+        assert!(times == 1 && !stderr.contains("client error"), "{stderr}");
         assert!(stderr.contains(&format!("the time-stamp server {url}")) && stderr.contains(says), "{says}: {stderr}");
         if let Some((server, expected)) = requests {
             assert_eq!(server.requests(), expected);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::try_join_all;
-use runtime_bench::{Case, LARGE, repeat, say, serve_batches};
+use runtime_bench::{Case, LARGE, begin_session, repeat, say, serve_batches};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use xpc_runtime::{Connection, Dictionary, SharedMemory, testing};
 
@@ -24,6 +24,7 @@ const COUNT: &str = "com.example.bench.count";
 const IDLE_CONNECTIONS: usize = 9_999;
 
 fn main() -> Result<()> {
+    begin_session()?;
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (way, case) = args.split_first().context("which way, and which case")?;
     match (way.as_str(), Case::from_args(case)?) {

@@ -103,6 +103,19 @@ impl Message {
         attributes.unwrap_or_default().iter().map(|attribute| attribute.oid).collect()
     }
 
+    /// Attributes that are there twice, or have two values where one is due: which one counts would depend on who reads.
+    pub(super) fn repeated(&self) -> Vec<String> {
+        let sets = [&self.signer.signed_attrs, &self.signer.unsigned_attrs];
+        let mut problems = Vec::new();
+        for set in sets.into_iter().flatten() {
+            let mut kinds: Vec<_> = set.iter().map(|attribute| attribute.oid).collect();
+            kinds.sort_unstable();
+            let twice = kinds.windows(2).filter(|pair| pair[0] == pair[1]);
+            problems.extend(twice.map(|pair| format!("it has two attributes of kind {}", pair[0])));
+        }
+        problems
+    }
+
     /// The names of the certificates that stand in no chain.
     pub(super) fn unused(&self, chain: &Chain) -> Vec<String> {
         let used: Vec<_> = chain.certificates.iter().map(Certificate::sha256).collect();

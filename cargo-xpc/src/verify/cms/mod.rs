@@ -82,15 +82,24 @@ pub(super) fn read(bytes: &[u8], directories: &[(&CodeDirectory, &[u8])]) -> Res
     }
     let signing_time = message.signed(SIGNING_TIME).and_then(<[Any]>::first).and_then(instant);
     let at = stamp.as_ref().map(|stamp| stamp.seconds).or(signing_time);
+    for problem in message.repeated() {
+        find(What::CmsBroken, "", problem);
+    }
+    let not_apples = |stamp: &&timestamp::Stamp| [Anchor::SelfSigned, Anchor::Private].contains(&stamp.info.anchor);
+    if let Some(stamp) = stamp.as_ref().filter(|_| anchor(&chain) == Anchor::Apple).filter(not_apples) {
+        let expected = "a time stamp below a root of Apple's, as the signature is";
+        find(What::TimestampUnsound, expected, stamp.info.authority.clone());
+    }
     for problem in broken.into_iter().chain(chain.problems(CODE_SIGNING)) {
         find(What::CertificateUnsound, "", problem);
     }
+    // As codesign has it: a date that only the signer says is not held against him, unless it is told to mind the dates.
+    let weight = if stamp.is_some() { Severity::Error } else { Severity::Warning };
+    for problem in at.iter().flat_map(|at| chain.out_of_time(*at)) {
+        remark(weight, What::CertificateOutOfTime, "", problem);
+    }
     // Nothing covers what stands outside of the signed attributes, and macOS takes certificates as hints.
     let mut warn = |what, expected: &str, found| remark(Severity::Warning, what, expected, found);
-    // As codesign has it, unless it is told to mind the dates.
-    for problem in at.iter().flat_map(|at| chain.out_of_time(*at)) {
-        warn(What::CertificateOutOfTime, "", problem);
-    }
     for name in message.unused(&chain) {
         warn(What::CertificateUnused, "", name);
     }
@@ -165,11 +174,11 @@ fn hash_problems(message: &Message, directories: &[(&CodeDirectory, &[u8])]) -> 
     }
     if let Some(values) = list {
         let listed = values.first().filter(|_| values.len() == 1).and_then(hash_list);
-        let found: Vec<Vec<u8>> = directories.iter().map(|(directory, _)| directory.cdhash.0.to_vec()).collect();
-        let same = listed
-            .as_ref()
-            .is_some_and(|listed| listed.len() == found.len() && found.iter().all(|hash| listed.contains(hash)));
-        if !same {
+        // In the order of their numbers.
+        let mut found: Vec<_> = directories.iter().map(|(it, _)| (it.hash.number(), it.cdhash.0.to_vec())).collect();
+        found.sort_unstable();
+        let found: Vec<Vec<u8>> = found.into_iter().map(|(_, hash)| hash).collect();
+        if listed.as_ref() != Some(&found) {
             let listed = listed.map_or_else(|| "a list that cannot be read".to_owned(), |listed| hex(&listed));
             problems.push((listed, hex(&found)));
         }

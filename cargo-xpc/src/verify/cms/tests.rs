@@ -131,6 +131,38 @@ fn a_signature_of_other_code_is_found() {
     assert_eq!(kinds, [What::CmsBroken, What::CmsDirectories, What::CmsDirectories]);
 }
 
+/// Which of two counted would depend on who reads.
+#[test]
+fn an_attribute_that_is_there_twice_was_read_by_the_first() {
+    let found = kinds(message!("repeated"));
+    assert_eq!(found, [(What::CmsBroken, "it has two attributes of kind 1.2.840.113549.1.9.5".to_owned())]);
+}
+
+/// Of a date that only the signer says nobody minds; of another's, macOS does.
+#[test]
+fn a_certificate_that_had_expired_by_the_time_stamp_was_a_warning() {
+    let remarks = judge(message!("expired-stamped")).unwrap().remarks;
+    let told: Vec<_> = remarks.iter().map(|remark| (remark.severity, remark.what)).collect();
+    assert_eq!(told, [(Severity::Error, What::CertificateOutOfTime)]);
+}
+
+/// macOS compares the list as it stands, the directories in the order of their hashes' numbers.
+#[test]
+fn a_list_of_cdhashes_in_another_order_was_taken() {
+    let file = MachFile::parse(TOOL).unwrap();
+    let signature = file.slices[0].read_signature(TOOL).unwrap().unwrap();
+    let first = (&signature.directories[0], signature.blob(0).unwrap());
+    let mut old = signature.directories[0].clone();
+    old.hash = HashKind::Sha1;
+    old.cdhash.0 = [1; 20];
+    let lists = |message: &[u8]| {
+        let found = read(message, &[first, (&old, first.1)]).unwrap().remarks;
+        found.iter().filter(|it| it.what == What::CmsDirectories && it.found.contains(", ")).count()
+    };
+    assert_eq!(lists(message!("in-order")), 0);
+    assert_eq!(lists(message!("out-of-order")), 1);
+}
+
 /// A directory that the signature does not name was signed by nobody.
 #[test]
 fn every_directory_has_to_be_named() {

@@ -127,8 +127,10 @@ impl Place {
     fn take() -> Option<Self> {
         static PLACES: OnceLock<usize> = OnceLock::new();
         let places = *PLACES.get_or_init(|| thread::available_parallelism().map_or(1, usize::from));
-        let take = |taken: usize| (taken < places).then_some(taken + 1);
-        TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok().map(|_| Self)
+        let taken = TAKEN.fetch_add(1, Ordering::Relaxed);
+        // One too many gives itself back.
+        let place = Self;
+        (taken < places).then_some(place)
     }
 }
 

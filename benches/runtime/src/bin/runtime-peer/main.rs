@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use runtime_bench::{Case, say};
+use runtime_bench::{Case, begin_session, say};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [side, name, rest @ ..] = args.as_slice() else { bail!("which side, and which peer") };
     if side == "client" {
+        begin_session()?;
         let case = Case::from_args(rest)?;
         return match name.as_str() {
             "stream" => bare::stream_client(case),
