@@ -71,8 +71,6 @@ impl Core {
                 drop(state);
                 self.serve();
             } else {
-                // What has left may have held requests up.
-                self.kick(&state);
                 self.arm(&mut state);
             }
         } else if state.writer == Writer::Blocked {

@@ -175,14 +175,14 @@ impl Core {
                     state.outbox.put_back(frame);
                     state.writer = Writer::Blocked;
                     self.arm(&mut state);
-                    return self.wake_senders(state);
+                    return self.wake(state);
                 }
                 // Too many descriptors of this user's are on their way, or memory is short.
                 Err(error) if is_transient(error) => {
                     state.outbox.put_back(frame);
                     state.writer = Writer::Later;
                     self.send_later(link.token);
-                    return self.wake_senders(state);
+                    return self.wake(state);
                 }
                 // The peer is gone: whoever reads the socket finds out, and says so.
                 Err(_) => {
@@ -192,7 +192,7 @@ impl Core {
             }
         }
         state.writer = Writer::Idle;
-        self.wake_senders(state)
+        self.wake(state)
     }
 
     fn send_later(self: &Arc<Self>, token: u64) {
@@ -211,9 +211,11 @@ impl Core {
         timer::after(settings::RETRY.get(), send).detach();
     }
 
-    /// Tells those who wait for room that there is some.
-    fn wake_senders<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    /// Tells those who wait for what has left: senders for room, and requests for their turn.
+    fn wake<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         self.watch_for_stall(&mut state);
+        // Whoever attended may be gone: it found replies piled up, which this thread was about to send.
+        self.kick(&state);
         let woken = state.outbox.take_woken();
         if woken.is_empty() {
             return state;
@@ -233,8 +235,6 @@ impl Core {
             state.barred = false;
             state.may_go_on();
             let mut state = core.flush(state);
-            // What was sent may have been what held the reading up.
-            core.kick(&state);
             core.arm(&mut state);
             if matches!(state.phase, Phase::Closing) {
                 core.close_if_done(state);

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use xpc_object::{Array, Dictionary, Fd, SharedMemory};
 
-use super::core::Writer;
+use super::core::{State, Writer};
 use super::{Connection, Core, Event};
 use crate::frame::{self, Frame, HELLO, HELLO_BYTES, Kind, Size};
 use crate::{Credentials, Error, Message, PeerRequirement, lock, socket};
@@ -96,10 +96,19 @@ fn read_without_credit(socket: &OwnedFd) -> (Frame, Size) {
 /// Waits until the connection has done all that it does by itself, and does nothing more until something comes from
 /// elsewhere: no thread is at it, none is on its way to it, and nothing has happened that one would come for.
 fn settle(connection: &Connection) {
+    settle_when(connection, |state| state.writer != Writer::Busy);
+}
+
+/// The same, where a test plays the thread that sends.
+fn settle_but_for_its_writer(connection: &Connection) {
+    settle_when(connection, |_| true);
+}
+
+fn settle_when(connection: &Connection, written: impl Fn(&State) -> bool) {
     let start = std::time::Instant::now();
     loop {
         let state = lock(&connection.0.core.state);
-        let busy = state.attended || state.rest.is_some() || state.writer == Writer::Busy;
+        let busy = state.attended || state.rest.is_some() || !written(&state);
         let kicked = state.is_wanted();
         let announced = state.link.as_ref().is_some_and(|link| {
             let mut events = PollFlags::empty();

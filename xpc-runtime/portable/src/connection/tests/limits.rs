@@ -218,6 +218,34 @@ fn replies_are_read_while_others_are_not_taken() {
 }
 
 #[test]
+fn replies_that_another_thread_sends_hold_up_no_further_requests() {
+    let (peer, ours) = socket::connection_pair().unwrap();
+    write(&peer, &hello());
+    let mut inactive = Core::accept(ours).expect("a hello");
+    inactive.set_budget(Budget { bytes: 1, ..Budget::default() });
+    let (sender, handled) = channel();
+    let connection = inactive.activate(Box::new(move |_, event| {
+        if let Event::Message(message) = event {
+            sender.send(message.dictionary().uint64("n").unwrap()).unwrap_or_default();
+            message.reply().expect("a request").send(&body(0)).unwrap();
+        }
+    }));
+    assert_eq!(read(&peer, HELLO_BYTES), hello());
+    // As if a thread were at it, which has not sent the reply that waits behind its own message yet.
+    lock(&connection.0.core.state).writer = Writer::Busy;
+    for n in [1, 2] {
+        write(&peer, &encoded(Kind::Request, n, &body(n)).unwrap());
+    }
+    assert_eq!(handled.recv_timeout(FOR_EVER), Ok(1));
+    settle_but_for_its_writer(&connection);
+    let mut state = lock(&connection.0.core.state);
+    state.writer = Writer::Idle;
+    drop(connection.0.core.flush(state));
+    assert!(matches!(read_frame(&peer), Frame::Reply(1, _)));
+    assert_eq!(handled.recv_timeout(FOR_EVER), Ok(2), "nothing else comes that would have it handled");
+}
+
+#[test]
 fn a_peer_that_sends_without_credit_is_cut_off() {
     let (_connection, handled, peer) = with_untaken_replies();
     let frame = encoded(Kind::Message, 0, &body(5).with("data", vec![0_u8; 60 << 10])).unwrap();
@@ -299,9 +327,18 @@ fn what_waits_for_a_turn_stays_in_its_window() {
     inactive.set_target_queue(&queue);
     let (sender, events) = channel();
     let theirs = inactive.activate(Box::new(move |_, event| sender.send(event).unwrap_or_default()));
-    let sent = fill(&ours, |n| body(n).with("data", vec![0_u8; 4000]));
-    settle(&theirs);
-    let came_in = lock(&theirs.0.core.state).inbox.uncredited().bytes;
+    let came_in = || {
+        settle(&theirs);
+        lock(&theirs.0.core.state).inbox.uncredited().bytes
+    };
+    let (start, mut sent) = (Instant::now(), 0);
+    // What leaves makes room for more, as long as the window is open.
+    while came_in() < WINDOW.bytes {
+        assert!(start.elapsed() < FOR_EVER, "{sent}");
+        sent += fill(&ours, |n| body(sent + n).with("data", vec![0_u8; 4000]));
+    }
+    settle(&ours);
+    let came_in = came_in();
     assert!((WINDOW.bytes..WINDOW.bytes + 5000).contains(&came_in), "{came_in}");
     drop(release);
     for n in 0..sent {
