@@ -46,6 +46,18 @@ fn unknown_key() {
 }
 
 #[test]
+fn a_misspelled_key_that_has_to_be_there_is_not_called_missing() {
+    for manifest in ["app/Cargo.toml", "greeter/Cargo.toml"] {
+        let project = Plain::default().make();
+        let text = fs_err::read_to_string(project.root().join(manifest)).unwrap();
+        assert!(text.contains("\nidentifier ="), "{text}");
+        project.write(manifest, text.replace("\nidentifier =", "\nidentifer ="));
+        let words = ["unknown key `identifer`", manifest, "did you mean `identifier`?"];
+        project.xpc(&["bundle"]).fails(2, &words);
+    }
+}
+
+#[test]
 fn values_of_the_wrong_kind() {
     for (line, words) in [
         ("service-type = \"Applicaton\"", ["service-type", "did you mean `Application`?"]),

@@ -57,11 +57,8 @@ pub(super) fn read(program: Program, table: Table<'_>, metadata: &serde_json::Va
     let folder = program.folder().to_owned();
     // What the user has said to another tool already is not asked again.
     let elsewhere = Elsewhere::of(&program, metadata);
-    let identifier = or_else(identifier(&table)?, || elsewhere.identifier())?.ok_or_else(|| ConfigError::Missing {
-        place: place.clone(),
-        key: "identifier",
-        why: "the app's bundle identifier, such as \"com.example.demo\"",
-    })?;
+    let identifier = or_else(identifier(&table)?, || elsewhere.identifier())?
+        .ok_or_else(|| table.missing("identifier", "the app's bundle identifier, such as \"com.example.demo\""))?;
     let app = App {
         identifier,
         name: or_else(table.parsed("name", BundleName::parse)?, || elsewhere.name())?

@@ -183,10 +183,8 @@ fn read_interface(package: &Package) -> Result<Option<BundleId>, ConfigError> {
     let Some(table) = xpc_table(package)?.map(|xpc| xpc.table("interface")).transpose()?.flatten() else {
         return Ok(None);
     };
-    let identifier = identifier(&table)?.ok_or_else(|| ConfigError::Missing {
-        place: table.place.clone(),
-        key: "identifier",
-        why: "the name that clients connect to, such as \"com.example.demo.greeter\"",
+    let identifier = identifier(&table)?.ok_or_else(|| {
+        table.missing("identifier", "the name that clients connect to, such as \"com.example.demo.greeter\"")
     })?;
     table.finish()?;
     Ok(Some(identifier))

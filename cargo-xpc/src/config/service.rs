@@ -142,11 +142,8 @@ fn service_identifier(table: &Table<'_>, interfaces: &BTreeMap<String, BundleId>
             );
             table.place.wrong("interface", why)
         }),
-        (None, None) => Err(ConfigError::Missing {
-            place: table.place.clone(),
-            key: "interface",
-            why: "the package that holds the service's name; or `identifier`, where there is none",
-        }),
+        (None, None) => Err(table
+            .missing("interface", "the package that holds the service's name; or `identifier`, where there is none")),
     }
 }
 

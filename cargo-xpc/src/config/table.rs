@@ -131,6 +131,21 @@ impl<'a> Table<'a> {
         Table::new(value, Place::new(&self.place.manifest, format!("{}.{key}", self.place.table))).map(Some)
     }
 
+    /// A key that has to be there is not; or it is misspelled.
+    pub(crate) fn missing(&self, key: &'static str, why: &'static str) -> ConfigError {
+        let known = self.known.borrow();
+        let misspelled = self.map.keys().find_map(|present| {
+            let near = closest(present, &known).filter(|near| !self.map.contains_key(*near))?;
+            (!known.contains(&present.as_str())).then(|| (present.clone(), near))
+        });
+        match misspelled {
+            Some((key, near)) => {
+                ConfigError::UnknownKey { place: self.place.clone(), hint: nearest(&key, [near]), key }
+            }
+            None => ConfigError::Missing { place: self.place.clone(), key, why },
+        }
+    }
+
     /// To be called when every key was asked for: what is left is a mistake.
     pub(crate) fn finish(self) -> Result<(), ConfigError> {
         let known = self.known.into_inner();
@@ -159,14 +174,16 @@ fn kind(value: &Value) -> &'static str {
 /// `; did you mean …?`, or what there is to choose from, or nothing where there is nothing.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
-    let close = known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), *candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(word.len()) / 3);
-    match close {
-        Some((_, candidate)) => format!("; did you mean `{candidate}`?"),
+    match closest(word, &known) {
+        Some(candidate) => format!("; did you mean `{candidate}`?"),
         None if known.is_empty() => String::new(),
         None => format!("; there is: {}", known.join(", ")),
     }
+}
+
+/// The one that may have been meant, if there is one.
+fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distances = known.iter().map(|candidate| (strsim::damerau_levenshtein(word, candidate), *candidate));
+    let (distance, candidate) = distances.min()?;
+    (distance <= 1 + candidate.len().min(word.len()) / 3).then_some(candidate)
 }
