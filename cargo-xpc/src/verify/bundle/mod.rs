@@ -3,6 +3,9 @@
 //! The folders are walked first, which tells what there is and what the seals say of it; then all files are read and hashed in parallel,
 //! each once; then the results are put together in the order of the walk, so that a report does not depend on who was first.
 
+mod framework;
+mod symlink;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
@@ -11,23 +14,23 @@ use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use rustix::fs::FileType;
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::VerifyError;
-use super::code::{Identities, short};
-use super::file::{Done, FileJob, Job, compare, compare_version};
-use super::hashes::{Hashes, Known};
-use super::report::{Report, What};
-use super::requirement::{Requirement, Truth};
-use super::rules::{KnownRules, may_be_omitted};
-use super::seal::{Entry, Seal};
-use crate::anatomy::{Anatomy, Versions, is_allowed_target};
+use crate::anatomy::{Anatomy, Versions};
 use crate::beneath::{Root, Stamp};
 use crate::macho::HashKind;
 use crate::provisioning;
+use crate::verify::VerifyError;
+use crate::verify::code::{Identities, short};
+use crate::verify::file::{Done, FileJob, Job, compare, compare_version};
+use crate::verify::hashes::{Hashes, Known};
+use crate::verify::report::{Report, What};
+use crate::verify::requirement::{Requirement, Truth};
+use crate::verify::rules::{KnownRules, may_be_omitted};
+use crate::verify::seal::{Entry, Seal};
 
 /// No app nests its bundles this deep.
-pub(super) const MAX_DEPTH: usize = 32;
+pub(in crate::verify) const MAX_DEPTH: usize = 32;
 /// Nor its folders: a path has room for more than a stack has.
-pub(super) const MAX_FOLDERS: usize = 256;
+pub(in crate::verify) const MAX_FOLDERS: usize = 256;
 
 /// Folders in the content folder of an app that are walked side by side, and those in them, so many levels.
 const MAX_APART: usize = 2;
@@ -36,11 +39,9 @@ const MAX_APART: usize = 2;
 const EMPTY_SIGNATURE: &str = "CodeSignature";
 /// Files that Finder and others leave at a bundle's root. They may not be executable.
 const ROOT_FILES: [&str; 4] = [".DS_Store", ".LSOverride", "Icon\r", ".SoftwareDepot.tracking"];
-/// Symlinks that one path may lead through, as for the kernel.
-const MAX_LINKS: usize = 32;
 
 /// What all parts of a walk share.
-pub(super) struct Shared<'a> {
+pub(in crate::verify) struct Shared<'a> {
     pub root: Root,
     known: Option<&'a dyn Known>,
     rules: Mutex<KnownRules>,
@@ -52,7 +53,7 @@ pub(super) struct Shared<'a> {
 type List = Vec<(String, FileType, Option<Hashes>)>;
 
 /// The walk, or a part of it, and what it leaves to be done.
-pub(super) struct Verifier<'a> {
+pub(in crate::verify) struct Verifier<'a> {
     shared: &'a Shared<'a>,
     steps: Vec<Step>,
     jobs: Vec<Job>,
@@ -83,7 +84,7 @@ enum Step {
 }
 
 /// Which job reads the code of a bundle, if there is any.
-pub(super) type Code = Option<usize>;
+pub(in crate::verify) type Code = Option<usize>;
 
 /// The bundle whose seal is compared, while its folders are walked.
 struct Open {
@@ -112,7 +113,7 @@ impl Open {
 }
 
 impl<'a> Shared<'a> {
-    pub(super) fn new(root: Root, known: Option<&'a dyn Known>) -> Self {
+    pub(in crate::verify) fn new(root: Root, known: Option<&'a dyn Known>) -> Self {
         Self { root, known, rules: Mutex::default(), listed: Mutex::default() }
     }
 
@@ -151,7 +152,7 @@ impl<'a> Shared<'a> {
 }
 
 impl<'a> Verifier<'a> {
-    pub(super) fn new(shared: &'a Shared<'a>) -> Self {
+    pub(in crate::verify) fn new(shared: &'a Shared<'a>) -> Self {
         Self { shared, steps: Vec::new(), jobs: Vec::new() }
     }
 
@@ -170,7 +171,11 @@ impl<'a> Verifier<'a> {
     }
 
     /// Does what the walk left to be done, and judges the code of the bundle asked about under `requirement`.
-    pub(super) fn finish(self, main: Code, requirement: Option<&Requirement>) -> Result<Report, VerifyError> {
+    pub(in crate::verify) fn finish(
+        self,
+        main: Code,
+        requirement: Option<&Requirement>,
+    ) -> Result<Report, VerifyError> {
         let done: Result<Vec<Done>, VerifyError> = self.jobs.par_iter().map(|job| job.run(&self.shared.root)).collect();
         let mut done = done?;
         let mut report = Report { bundle: self.shared.root.path().to_owned(), ..Report::default() };
@@ -220,7 +225,12 @@ impl<'a> Verifier<'a> {
     }
 
     /// A bundle: its executable with what it seals, then what its `CodeResources` seals.
-    pub(super) fn bundle(&mut self, path: &Utf8Path, anatomy: &Anatomy, depth: usize) -> Result<Code, VerifyError> {
+    pub(in crate::verify) fn bundle(
+        &mut self,
+        path: &Utf8Path,
+        anatomy: &Anatomy,
+        depth: usize,
+    ) -> Result<Code, VerifyError> {
         if depth > MAX_DEPTH {
             return Err(VerifyError::TooDeep(path.to_owned()));
         }
@@ -402,30 +412,6 @@ impl<'a> Verifier<'a> {
         folders.par_iter().map(walk).collect()
     }
 
-    fn symlink(&mut self, entry: Option<&Entry>, path: &Utf8Path, omit: bool) -> Result<(), VerifyError> {
-        let target = self.shared.root.read_link(path)?;
-        let target = target.to_string_lossy().into_owned();
-        if !is_allowed_target(path, Utf8Path::new(&target)) {
-            self.find(path, What::SymlinkOutside, "", &target);
-        } else if !self.leads_somewhere(path, &target)? {
-            let mut report = Report::default();
-            report.warn(path, What::SymlinkDangling, "a target that is there", &target);
-            self.steps.push(Step::Found(Box::new(report)));
-        }
-        match entry {
-            None if omit => {}
-            None => self.find(path, What::FileAdded, "", format!("a symlink to {target}")),
-            Some(entry) => match &entry.symlink {
-                // By its requirement it would be code.
-                _ if entry.requirement.is_some() => self.find(path, What::KindChanged, "code", "a symlink"),
-                Some(expected) if *expected == target => {}
-                Some(expected) => self.find(path, What::SymlinkChanged, expected, target),
-                None => self.find(path, What::KindChanged, "no symlink", "a symlink"),
-            },
-        }
-        Ok(())
-    }
-
     /// A folder with a dot in its name, in a place for code.
     fn nested(&mut self, path: &Utf8Path, depth: usize) -> Result<Code, VerifyError> {
         if let Some(versions) = Versions::find(&self.shared.root, path)? {
@@ -444,54 +430,6 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// A framework's versions, each a bundle; around them nothing is sealed, so that there may be symlinks only.
-    pub(super) fn framework(
-        &mut self,
-        path: &Utf8Path,
-        versions: &Versions,
-        depth: usize,
-    ) -> Result<Code, VerifyError> {
-        for (name, kind) in self.list(path)? {
-            let inner = path.join(&name);
-            if kind.is_symlink() {
-                let target = self.shared.root.read_link(&inner)?;
-                if !versions.is_sound_link(&name, &target) {
-                    let expected = format!("Versions/Current/{name}");
-                    self.find(&inner, What::SymlinkChanged, expected, target.to_string_lossy());
-                }
-            } else if name != "Versions" && !self.is_left_by_finder(&inner, kind)? {
-                self.find(&inner, What::UnsealedRoot, "a symlink into Versions/Current", kind_name(kind));
-            }
-        }
-        for (name, kind) in self.list(&path.join("Versions"))? {
-            let inner = path.join("Versions").join(&name);
-            if !kind.is_dir() && name != "Current" && !self.is_left_by_finder(&inner, kind)? {
-                self.find(&inner, What::Framework, "a version", kind_name(kind));
-            }
-        }
-        if versions.current.is_none() {
-            self.find(path, What::Framework, "Versions/Current, a symlink to a version", "none");
-        }
-        let (mut current, mut others) = (None, Vec::new());
-        for version in &versions.all {
-            match Anatomy::find(&self.shared.root, version) {
-                Ok(Some(anatomy)) => {
-                    let code = self.bundle(version, &anatomy, depth)?;
-                    if Some(version) == versions.current.as_ref() {
-                        current = code;
-                    } else {
-                        others.push((version.clone(), code));
-                    }
-                }
-                Ok(None) => self.find(version, What::Framework, "Resources/Info.plist", "none"),
-                Err(error) => self.find(version, What::Damaged, "", error),
-            }
-        }
-        let others = others.into_iter().map(|(path, code)| Step::Version { path, of: current, code });
-        self.steps.extend(others);
-        Ok(current)
-    }
-
     /// Names of which only one can be there on a Mac, as a rule: file systems keep their case and composition, and do not tell by them.
     fn clashes(&mut self, folder: &Utf8Path, list: &List) {
         let mut names = BTreeMap::new();
@@ -507,38 +445,6 @@ impl<'a> Verifier<'a> {
                 self.steps.push(Step::Found(Box::new(report)));
             }
         }
-    }
-
-    /// Whether the symlink at `link` leads to something; only what is in the bundle is looked at.
-    fn leads_somewhere(&self, link: &Utf8Path, target: &str) -> Result<bool, VerifyError> {
-        if target.starts_with('/') {
-            return Ok(true);
-        }
-        let mut at = link.parent().unwrap_or(Utf8Path::new("")).to_owned();
-        let mut ahead: Vec<String> = Utf8Path::new(target).components().rev().map(|part| part.to_string()).collect();
-        let mut links = 0;
-        while let Some(part) = ahead.pop() {
-            match part.as_str() {
-                "." => continue,
-                ".." => {
-                    at.pop();
-                    continue;
-                }
-                name => at.push(name),
-            }
-            let Some(stat) = self.shared.root.stat(&at)? else { return Ok(false) };
-            if FileType::from_raw_mode(stat.st_mode).is_symlink() {
-                links += 1;
-                let next = self.shared.root.read_link(&at)?;
-                // Where another one leads out of the bundle, that is said of it.
-                let Some(next) = next.to_str().filter(|next| links <= MAX_LINKS && !next.starts_with('/')) else {
-                    return Ok(links <= MAX_LINKS);
-                };
-                at.pop();
-                ahead.extend(Utf8Path::new(next).components().rev().map(|part| part.to_string()));
-            }
-        }
-        Ok(true)
     }
 
     /// A plain file of Finder's that is no program.
@@ -588,7 +494,7 @@ fn identities(done: &[Done], code: Code) -> Option<&Identities> {
 }
 
 /// The code that was asked about, under the requirement that whoever asks has.
-pub(super) fn ask(report: &mut Report, requirement: &Requirement, identities: Option<&Identities>) {
+pub(in crate::verify) fn ask(report: &mut Report, requirement: &Requirement, identities: Option<&Identities>) {
     let path = Utf8Path::new("");
     for identity in identities.into_iter().flatten() {
         match identity.judge(requirement) {
