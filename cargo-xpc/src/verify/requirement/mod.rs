@@ -9,6 +9,7 @@ mod display;
 mod evaluate;
 mod oid;
 mod text;
+mod tokens;
 
 use thiserror::Error;
 

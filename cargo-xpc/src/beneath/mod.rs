@@ -4,10 +4,12 @@
 //! begins at the descriptor of one folder, leads through no symlink and waits for no pipe; what grows for ever is not read for ever.
 //! The rooms that read bundles, signing and reading back among them, share this and no more.
 
-use std::cell::Cell;
+mod opened;
+mod stamp;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -17,108 +19,14 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::macho::{Content, sniff};
-
-/// How much is read at a time: what is hashed should still be in the processor's own memory.
-const BUFFER: usize = 64 * 1024;
-/// What the start of a file says of it is in so many bytes.
-const START: usize = 20;
+pub use opened::Opened;
+pub use stamp::{Moment, Stamp};
 
 /// A folder, opened once; it alone may be reached through symlinks. All paths are relative to it; its own is empty.
 #[derive(Clone, Debug)]
 pub struct Root {
     path: Utf8PathBuf,
     folder: Arc<OwnedFd>,
-}
-
-/// A plain file, opened once, and its first bytes.
-#[derive(Debug)]
-pub struct Opened {
-    path: Utf8PathBuf,
-    file: File,
-    buffer: Buffer,
-    /// So much of the buffer is used.
-    room: usize,
-    filled: usize,
-    stat: Stat,
-}
-
-thread_local! {
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// What is read at a time. A thread reads thousands of files with the same one, one after the other.
-#[derive(Debug)]
-struct Buffer(Vec<u8>);
-
-impl Buffer {
-    fn new() -> Self {
-        let mut spare = SPARE.take();
-        spare.resize(BUFFER, 0);
-        Self(spare)
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        SPARE.set(std::mem::take(&mut self.0));
-    }
-}
-
-/// Which file something is, and when it last changed.
-///
-/// Two stamps of a file that are equal mean that its content is the same, but for two changes within one tick of the file system's
-/// clock (some milliseconds), and but for whoever sets the clock back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, u64),
-    changed: (i64, u64),
-}
-
-impl Stamp {
-    #[expect(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "these types differ between systems")]
-    fn of(stat: &Stat) -> Self {
-        Self {
-            device: stat.st_dev as u64,
-            inode: stat.st_ino as u64,
-            size: stat.st_size as u64,
-            modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u64),
-            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as u64),
-        }
-    }
-
-    /// Of the plain file `name` in a folder; `None`: there is none.
-    pub fn find(folder: impl AsFd, name: &str) -> Option<Self> {
-        let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then(|| Self::of(&stat))
-    }
-
-    /// Whether the clock of the file system had moved on by `moment`: then whatever changes the file later changes its stamp too.
-    pub fn is_before(&self, moment: Moment) -> bool {
-        // A file system that counts seconds alone would need more than a tick.
-        self.changed.1 != 0 && self.changed < moment.0
-    }
-}
-
-/// A time of the clock that files are stamped by.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment((i64, u64));
-
-impl Moment {
-    /// This one.
-    pub fn now() -> Self {
-        use rustix::time::{ClockId, clock_gettime};
-        // Linux stamps files by a clock that moves some hundred times a second.
-        #[cfg(target_os = "linux")]
-        let clock = ClockId::RealtimeCoarse;
-        #[cfg(not(target_os = "linux"))]
-        let clock = ClockId::Realtime;
-        let now = clock_gettime(clock);
-        Self((now.tv_sec, u64::try_from(now.tv_nsec).unwrap_or_default()))
-    }
 }
 
 impl Root {
@@ -316,119 +224,6 @@ fn open_by_steps(folder: impl AsFd, relative: &Utf8Path, more: OFlags) -> rustix
     }
 }
 
-impl Opened {
-    fn start(mut file: File, path: Utf8PathBuf) -> io::Result<Self> {
-        let stat = rustix::fs::fstat(&file).map_err(|error| named(&path, error))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(named(&path, io::Error::other("it is no file that one can read")));
-        }
-        // One byte more than a small file has: a read that leaves it free has met the end.
-        let size = u64::try_from(stat.st_size).unwrap_or_default();
-        let room = usize::try_from(size.saturating_add(1)).map_or(BUFFER, |room| room.min(BUFFER));
-        let mut buffer = Buffer::new();
-        let mut filled = 0;
-        while filled < START.min(room) {
-            match file.read(&mut buffer.0[filled..room]) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(named(&path, error)),
-            }
-        }
-        Ok(Self { path, file, buffer, room, filled, stat })
-    }
-
-    /// What its first bytes promise.
-    pub fn sniff(&self) -> Content {
-        sniff(self.first())
-    }
-
-    /// Its first bytes, 20 at the most.
-    pub fn first(&self) -> &[u8] {
-        &self.buffer.0[..self.filled.min(START)]
-    }
-
-    /// How many bytes it has.
-    pub fn size(&self) -> u64 {
-        u64::try_from(self.stat.st_size).unwrap_or_default()
-    }
-
-    /// Which file it was when it was opened.
-    pub fn stamp(&self) -> Stamp {
-        Stamp::of(&self.stat)
-    }
-
-    /// Whether it has other names.
-    pub fn is_shared(&self) -> bool {
-        self.stat.st_nlink > 1
-    }
-
-    /// Its permissions.
-    pub fn mode(&self) -> Mode {
-        Mode::from_raw_mode(self.stat.st_mode)
-    }
-
-    /// All of it.
-    ///
-    /// # Errors
-    /// Where it cannot be read, or changes meanwhile.
-    pub fn read(self) -> io::Result<Vec<u8>> {
-        let (size, filled) = (self.size(), self.filled);
-        let mut data = Vec::new();
-        let is_whole = filled < self.room && filled as u64 == size;
-        let rest = if is_whole { 0 } else { size.saturating_add(1).saturating_sub(filled as u64) };
-        data.reserve_exact(filled.saturating_add(usize::try_from(rest).unwrap_or(0)));
-        data.extend_from_slice(&self.buffer.0[..filled]);
-        if !is_whole {
-            (&self.file).take(rest).read_to_end(&mut data).map_err(|error| named(&self.path, error))?;
-        }
-        self.unchanged(data.len() as u64)?;
-        Ok(data)
-    }
-
-    /// The file, from its start.
-    ///
-    /// # Errors
-    /// Where that cannot be found.
-    pub fn into_file(mut self) -> io::Result<File> {
-        self.file.seek(io::SeekFrom::Start(0)).map_err(|error| named(&self.path, error))?;
-        Ok(self.file)
-    }
-
-    /// All of it, piece by piece.
-    ///
-    /// # Errors
-    /// Where it cannot be read, or changes meanwhile.
-    pub fn pieces(mut self, mut take: impl FnMut(&[u8])) -> io::Result<()> {
-        let size = self.size();
-        let mut count = 0;
-        loop {
-            take(&self.buffer.0[..self.filled]);
-            count += self.filled as u64;
-            if self.filled == 0 || count > size || (count == size && self.filled < self.room) {
-                return self.unchanged(count);
-            }
-            self.filled = loop {
-                match self.file.read(&mut self.buffer.0[..self.room]) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    read => break read.map_err(|error| named(&self.path, error))?,
-                }
-            };
-        }
-    }
-
-    /// Whether so many bytes are what was there at first, and still is. A new name, which changes the inode too, is no new content.
-    fn unchanged(&self, count: u64) -> io::Result<()> {
-        let now = rustix::fs::fstat(&self.file).map_err(|error| named(&self.path, error))?;
-        let (before, now) = (self.stamp(), Stamp::of(&now));
-        if count == before.size && (before.size, before.modified) == (now.size, now.modified) {
-            return Ok(());
-        }
-        let path = &self.path;
-        Err(io::Error::other(format!("`{path}` changed while it was read; run again when nothing writes to it")))
-    }
-}
-
 /// An error of the system's, and what it is about.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read `{path}`: {}", why(error))]
@@ -461,6 +256,7 @@ pub(crate) fn unnamed(error: io::Error) -> io::Error {
 mod tests {
     use std::io::Write as _;
 
+    use super::opened::{BUFFER, START};
     use super::*;
 
     fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
