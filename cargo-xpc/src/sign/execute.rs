@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use super::files::SealedFiles;
 use super::machine::Machine;
+use super::node::Node;
 use super::seen::Seen;
 use super::settings::{Sealed, settings};
 use super::third_party::sealed_identity;
-use super::walk::Node;
 use super::{Identity, PlannedSignature, Progress, SignError, SignPlan, seal, timestamp, write};
 use crate::beneath::Root;
 use crate::macho::{CdHash, HashKind, MachError, MachFile, Slice};

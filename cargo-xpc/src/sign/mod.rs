@@ -13,6 +13,7 @@ mod files;
 mod identifier;
 pub mod identity;
 mod machine;
+mod node;
 mod plan;
 mod profile;
 mod requirement;

@@ -10,9 +10,10 @@ use super::admission::check;
 use super::entitlements::GET_TASK_ALLOW;
 use super::files::{Files, Reading, Remembered};
 use super::machine::{Machine, OldSignature};
+use super::node::{Node, seal_file_to_be};
 use super::scope::Candidate;
 use super::third_party::{self, Decision};
-use super::walk::{Node, seal_file_to_be, walk};
+use super::walk::walk;
 use super::{
     Constraint, Entitlements, Identity, KeptCode, Profile, Requirement, Scope, SignError, SignRequest, ThirdParty,
     check_timestamp, identifier,

@@ -11,8 +11,8 @@ use rayon::prelude::*;
 
 use super::SignError;
 use super::files::{Digests, SealedFiles};
+use super::node::{Entry, EntryKind, Node, Required};
 use super::rules::RuleSet;
-use super::walk::{Entry, EntryKind, Node, Required};
 use crate::macho::HashKind;
 
 /// The seal of a bundle, given the signatures that its nested code has got by now, by the path of the executable.
