@@ -67,8 +67,8 @@ pub static ACTIVITY_SECOND: Setting = Setting::new("XPC_RUNTIME_ACTIVITY_SECOND"
 /// How soon something is tried again that the kernel has no room for at the moment.
 pub static RETRY: Setting = Setting::new("XPC_RUNTIME_RETRY", 10);
 /// How long a thread that expects a reply, or the next request, looks for it again and again before it sleeps; between
-/// two looks it gives its CPU to whoever wants it. The first poll of a reply's future does so, too. Connections where that saves no time do without by themselves. 0 means
-/// that threads sleep at once.
+/// two looks it gives its CPU to whoever wants it. The first poll of a reply's future does so, too. Connections where
+/// that saves no time do without by themselves. 0 means that threads sleep at once.
 pub static SPIN: Setting = Setting::of_microseconds("XPC_RUNTIME_SPIN", 30);
 
 /// What holds in services as in their app.
