@@ -6,7 +6,7 @@
 
 #[path = "../cargo-xpc/src/anatomy.rs"]
 pub mod anatomy;
-#[path = "../cargo-xpc/src/beneath.rs"]
+#[path = "../cargo-xpc/src/beneath/mod.rs"]
 pub mod beneath;
 #[path = "../cargo-xpc/src/exit.rs"]
 pub mod exit;
