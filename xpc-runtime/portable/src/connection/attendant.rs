@@ -81,6 +81,7 @@ impl Core {
     /// The reactor's call: the inbox has something that no socket announced.
     pub(crate) fn attend(self: &Arc<Self>) {
         let mut state = lock(&self.state);
+        state.kicked = false;
         if state.attended {
             return;
         }
@@ -252,7 +253,7 @@ impl Core {
         if !(state.is_wanted() && state.is_deliverable()) {
             self.give_up_turn(&mut state);
         }
-        self.kick(&state);
+        self.kick(&mut state);
         if matches!(state.phase, Phase::Closing) {
             return self.close_if_done(state);
         }

@@ -79,6 +79,8 @@ pub(super) struct State {
     was_linked: bool,
     /// A thread reads the socket or runs the handler.
     pub(super) attended: bool,
+    /// One is on its way to it.
+    pub(super) kicked: bool,
     /// The socket rests though a reply is awaited: the first poll of its future takes the role, and looks for it.
     pub(super) lent: bool,
     /// What the reactor watches the link for; nothing once it has said so (one-shot).
@@ -160,6 +162,7 @@ impl Core {
                 link,
                 was_linked: false,
                 attended: false,
+                kicked: false,
                 lent: false,
                 armed: EventFlags::empty(),
                 in_handler: false,
@@ -249,7 +252,7 @@ impl Core {
         let mut state = lock(&self.state);
         if matches!((&self.origin, &state.phase), (Origin::Accepted, Phase::Active)) {
             state.inbox.push(Event::TerminationImminent);
-            self.kick(&state);
+            self.kick(&mut state);
         }
     }
 
@@ -323,7 +326,7 @@ impl Core {
                 if reactor().add(link.token, &link.socket, Source::Connection(self.clone()), EventFlags::IN).is_err() {
                     self.end_locked(state, Outcome::Disconnected);
                 } else {
-                    self.kick(&state);
+                    self.kick(&mut state);
                 }
                 reactor().start();
             }
@@ -388,12 +391,13 @@ impl Core {
         }
         let mut state = lock(&self.state);
         state.messages_held = hold;
-        self.kick(&state);
+        self.kick(&mut state);
     }
 
     /// Has a thread come where there is something to do that no socket will announce.
-    pub(super) fn kick(self: &Arc<Self>, state: &State) {
-        if !state.attended && state.is_wanted() {
+    pub(super) fn kick(self: &Arc<Self>, state: &mut State) {
+        if !state.attended && !state.kicked && state.is_wanted() {
+            state.kicked = true;
             reactor().submit(Job::Attend(self.clone()));
         }
     }

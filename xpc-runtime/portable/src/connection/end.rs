@@ -92,7 +92,7 @@ impl Core {
             let failed = pending.drain().map(|(_, slot)| Held::Failed(slot, error.clone()));
             state.held.extend(failed);
         }
-        self.kick(&state);
+        self.kick(&mut state);
         let state = self.flush(state);
         drop(state);
         for slot in pending.into_values() {

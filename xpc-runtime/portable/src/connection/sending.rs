@@ -215,7 +215,7 @@ impl Core {
     fn wake<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         self.watch_for_stall(&mut state);
         // Whoever attended may be gone: it found replies piled up, which this thread was about to send.
-        self.kick(&state);
+        self.kick(&mut state);
         let woken = state.outbox.take_woken();
         if woken.is_empty() {
             return state;

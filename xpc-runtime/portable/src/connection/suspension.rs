@@ -56,7 +56,7 @@ impl Core {
             state = connected;
         }
         let mut state = self.flush(state);
-        self.kick(&state);
+        self.kick(&mut state);
         self.arm(&mut state);
     }
 }
